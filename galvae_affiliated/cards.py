@@ -1,0 +1,94 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""What a model is and what an installation can do, as text."""
+
+import platform
+from importlib import metadata
+
+from galvae_affiliated import __version__
+from galvae_affiliated._onnx import available_devices, n_threads, runtime_version
+from galvae_affiliated.exceptions import BundleError, DeviceError
+from galvae_affiliated.registry import get_model
+
+__all__ = ['card', 'diagnosis']
+
+SCORES = ('n', 'majority', 'accuracy', 'balanced', 'auc', 'calibration')
+
+
+def card(bundle):
+    """
+    The model card.
+
+    Parameters
+    ----------
+    bundle : `~galvae_affiliated.ModelBundle`
+
+    Returns
+    -------
+    text : str
+        Lines of what the model is, was trained on, and scored.
+    """
+    m = bundle.manifest
+    lines = [f'{bundle.id}  version {m["version"]}', m.get('description', ''), '',
+             f'latents        {bundle.n_latents}, and {bundle.n_pose} of pose',
+             f'cutout         {bundle.grid} x {bundle.grid} pixels, {bundle.field_of_view} petroR90 a side',
+             f'flux unit      {m["input"].get("flux_unit", "")}',
+             f'licence        {m.get("licence", "not stated")}', '', 'renderings']
+    lines += [f'  {e["name"]:18s} {e["kind"]}' + (f' of {",".join(reversed(e["bands"]))}' if 'bands' in e else '')
+              for e in m['renderings']]
+    lines += ['', 'questions'] + [f'  {q}: {", ".join(answers)}' for q, answers in bundle.questions.items()]
+    lines += ['', 'training'] + [f'  {key:14s} {value}' for key, value in m.get('training', {}).items()
+                                 if not isinstance(value, dict)]
+    for name, scores in m.get('scores', {}).items():
+        lines += ['', f'scores on {name}'] + score_lines(scores)
+    lines += ['', f'sha256         {bundle.sha256}']
+    return '\n'.join(lines)
+
+
+def score_lines(scores):
+    """A table of the scores a question, and the single figures."""
+    lines = [f'  {key}: {value}' for key, value in scores.items() if key != 'questions']
+    questions = scores.get('questions', [])
+    if questions:
+        lines.append(f'  {"question":26s}' + ''.join(f'{name:>12s}' for name in SCORES))
+    for row in questions:
+        values = ''.join(f'{row[s]:12.0f}' if s == 'n' else f'{row[s]:12.3f}' for s in SCORES)
+        lines.append(f'  {row["question"]:26s}{values}')
+    return lines
+
+
+def diagnosis():
+    """
+    Look at the installation.
+
+    Returns
+    -------
+    findings : list of (str, bool)
+        A line of text each, and whether it is as it should be.
+    """
+    runtime = next((name for name in ('onnxruntime-gpu', 'onnxruntime') if installed(name)), 'onnxruntime')
+    both = installed('onnxruntime-gpu') and installed('onnxruntime')
+    findings = [(f'galvae_affiliated  {__version__}', True), (f'python             {platform.python_version()}', True)]
+    findings += [(f'{name:18s} {installed(name) or "missing"}', True)
+                 for name in ('numpy', 'astropy', 'photutils', 'scikit-learn')]
+    findings.append((f'{runtime:18s} {runtime_version()}'
+                     + ('  both onnxruntime and onnxruntime-gpu are installed: remove one, or CUDA is lost' if both else ''),
+                     not both))
+    findings.append((f'threads            {n_threads()}', True))
+    bundle = get_model()
+    for device in available_devices():
+        try:
+            report = bundle.verify(device=device)
+            worst = max(value for key, value in report.items() if key != 'device')
+            findings.append((f'{device:18s} starts; self-test of {bundle.id} within {worst:.1g}', True))
+        except (BundleError, DeviceError) as error:
+            # a machine without a GPU is not ill
+            findings.append((f'{device:18s} {error}', device != 'cpu'))
+    return findings
+
+
+def installed(name):
+    """Version of an installed distribution, None if it is not."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

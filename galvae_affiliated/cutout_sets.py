@@ -1,0 +1,275 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Sets of ready-made cutouts: Galaxy Zoo's Parquet layout, and folders of FITS files."""
+
+import io
+import logging
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from astropy.table import Column, Table
+from PIL import Image, UnidentifiedImageError
+
+from galvae_affiliated._detect import segment
+from galvae_affiliated._petrosian import petrosian_r90
+from galvae_affiliated._resample import resample
+from galvae_affiliated.columns import encoding_columns, fraction_columns, with_columns
+from galvae_affiliated.cutouts import MIN_RADIUS, CutoutMaker, CutoutStack, empty_flag
+from galvae_affiliated.fields import flux_renderings
+from galvae_affiliated.flags import GalvaeFlags
+from galvae_affiliated.images import FieldImages
+from galvae_affiliated.positions import Positions
+from galvae_affiliated.registry import get_model
+from galvae_affiliated.transformer import Encoding, LatentTransformer
+
+__all__ = ['FitsFolder', 'ParquetSet', 'encode_cutout_set']
+
+logger = logging.getLogger(__name__)
+
+CHUNK = 256
+FITS_SUFFIXES = ('.fits', '.fit', '.fts', '.fits.fz', '.fits.gz')
+# Galaxy Zoo 2's own composites: 424 pixels of 0.02 petroR90
+GZ2_SIDE, GZ2_PIXEL = 424, 0.02
+SKY_TOLERANCE = 0.03  # composite levels; a rendering is recognised by the level of its empty sky
+
+
+def encode_cutout_set(path, bundle=None, *, pixel_scale=None, scaled=False, rendering=None, bands=None, unit=None,
+                      zero_point=None, morphology=True, reconstruction=True, split=False, device='auto',
+                      batch_size=64, progress=None):
+    """
+    Encode a set of cutouts, one row a cutout.
+
+    Parameters
+    ----------
+    path : str or path
+        A Parquet file with columns ``id_str`` and ``image`` (8-bit colour
+        images), or a folder of FITS cutouts with three planes.
+    bundle : `~galvae_affiliated.ModelBundle`, str or path, optional
+        The model; None takes the default.
+    pixel_scale : float, optional
+        Side of a pixel in arcsec: the galaxy in each cutout is measured and
+        brought to the model's scale. A column ``pixel_scale_arcsec`` says so
+        row by row, a WCS for a FITS file.
+    scaled : bool, optional
+        All cutouts are at the model's scale already: 5.12 petroR90 a side, or
+        Galaxy Zoo 2's 424 pixels of 0.02 petroR90.
+    rendering : str, optional
+        Name of the model's rendering; None recognises composites of the
+        Legacy Surveys' viewer by the level of their sky.
+    bands, unit, zero_point : optional
+        Of FITS cutouts; see `~galvae_affiliated.encode_catalog`.
+    morphology, reconstruction, split, device, batch_size, progress : optional
+        See `~galvae_affiliated.encode_catalog`.
+
+    Returns
+    -------
+    table : `~astropy.table.Table`
+        ``id_str`` and the columns of `~galvae_affiliated.encode_catalog`.
+
+    Raises
+    ------
+    ValueError
+        If the file is not such a set.
+    """
+    bundle = get_model(bundle)
+    path = Path(path)
+    if path.is_dir():
+        cutouts = FitsFolder(path, bundle, pixel_scale=pixel_scale, scaled=scaled, rendering=rendering, bands=bands,
+                             unit=unit, zero_point=zero_point)
+    else:
+        cutouts = ParquetSet(path, bundle, pixel_scale=pixel_scale, scaled=scaled, rendering=rendering)
+    transformer = LatentTransformer(bundle, device=device, batch_size=batch_size)
+    ids, parts = [], []
+    for names, stack in cutouts.chunks(CHUNK):
+        ids += names
+        parts.append(transformer.encode(stack, reconstruction=reconstruction))
+        if progress is not None:
+            progress(len(ids), len(cutouts))
+    encoding = Encoding.concatenate(parts)
+    table = Table([Column(np.array(ids, dtype=str), name='id_str', description='identifier of the cutout')])
+    columns = encoding_columns(encoding, bundle, split=split)
+    if morphology:
+        columns += fraction_columns(encoding.latent, bundle, device=device)
+    return with_columns(table, columns, overwrite=False)
+
+
+class ParquetSet:
+    """
+    Colour images of a Parquet file, laid out as Galaxy Zoo's sets are.
+
+    Parameters
+    ----------
+    path : str or path
+    bundle : `~galvae_affiliated.ModelBundle`
+    pixel_scale, scaled, rendering : optional
+        See `encode_cutout_set`.
+    """
+
+    def __init__(self, path, bundle, *, pixel_scale=None, scaled=False, rendering=None):
+        try:
+            self.file = pq.ParquetFile(path)
+        except FileNotFoundError:
+            raise FileNotFoundError(f'{path}: there is no such file') from None
+        except (OSError, ValueError) as error:
+            raise ValueError(f'{path}: this is not a Parquet file that can be read ({error})') from None
+        names = self.file.schema_arrow.names
+        missing = [name for name in ('id_str', 'image') if name not in names]
+        if missing:
+            raise ValueError(f'{path}: there is no column {missing[0]!r}; expected id_str and image, '
+                             f'there are {", ".join(names[:12])}')
+        self.bundle, self.pixel_scale, self.scaled, self.rendering = bundle, pixel_scale, scaled, rendering
+        if rendering is not None:
+            bundle.rendering_index([rendering])
+        self.columns = ['id_str', 'image'] + [c for c in ('pixel_scale_arcsec',) if c in names]
+
+    def __len__(self):
+        return self.file.metadata.num_rows
+
+    def chunks(self, size):
+        """Yield identifiers and `~galvae_affiliated.CutoutStack` of ``size`` rows at a time."""
+        if not len(self):
+            yield [], stack_of([], self.bundle.grid)
+        for batch in self.file.iter_batches(size, columns=self.columns):
+            rows = batch.to_pylist()
+            yield [str(row['id_str']) for row in rows], stack_of([self.cutout(row) for row in rows], self.bundle.grid)
+
+    def cutout(self, row):
+        """(cutout, rendering, flags, radius, pixel scale) of one row."""
+        try:
+            image = decode(row['image'])
+        except (UnidentifiedImageError, OSError, ValueError, TypeError):
+            return unreadable(self.bundle.grid)
+        scale = self.pixel_scale if self.pixel_scale is not None else row.get('pixel_scale_arcsec')
+        if self.scaled or scale is None or not np.isfinite(scale):
+            return scaled_composite(image, self.bundle, self.rendering)
+        return measured_composite(image, scale, self.bundle, self.rendering)
+
+
+class FitsFolder:
+    """
+    FITS cutouts of a folder, in the order of their names; a cutout's name is its identifier.
+
+    Parameters
+    ----------
+    path : str or path
+    bundle : `~galvae_affiliated.ModelBundle`
+    pixel_scale, scaled, rendering, bands, unit, zero_point : optional
+        See `encode_cutout_set`.
+    """
+
+    def __init__(self, path, bundle, *, pixel_scale=None, scaled=False, rendering=None, **options):
+        self.files = sorted(f for f in Path(path).iterdir() if f.name.lower().endswith(FITS_SUFFIXES))
+        if not self.files:
+            raise ValueError(f'{path}: there is no FITS file in this folder')
+        self.bundle, self.scaled = bundle, scaled
+        self.renderings = flux_renderings(bundle, rendering)
+        self.options = {'pixel_scale': pixel_scale, **options}
+
+    def __len__(self):
+        return len(self.files)
+
+    def chunks(self, size):
+        """Yield identifiers and `~galvae_affiliated.CutoutStack` of ``size`` files at a time."""
+        for start in range(0, len(self), size):
+            files = self.files[start:start + size]
+            yield [f.name.split('.')[0] for f in files], stack_of([self.cutout(f) for f in files], self.bundle.grid)
+
+    def cutout(self, path):
+        """(cutout, rendering, flags, radius, pixel scale) of one file."""
+        try:
+            field = FieldImages(path, band_sets=list(self.renderings.values()),
+                                typical=self.bundle.manifest['input']['typical'], **self.options)
+        except (ValueError, TypeError) as error:
+            logger.warning('%s', error)
+            return unreadable(self.bundle.grid)
+        ny, nx = field.shape
+        radius = nx / self.bundle.field_of_view if self.scaled else np.nan
+        positions = Positions(np.array([(nx - 1) / 2]), np.array([(ny - 1) / 2]), None, np.array([radius]), None)
+        name = next(n for n, bands in self.renderings.items() if bands == field.bands)
+        stack = CutoutMaker(field, positions, grid=self.bundle.grid, field_of_view=self.bundle.field_of_view,
+                            rendering=name).stack()
+        return stack.data[0], name, stack.flags[0], stack.radius[0], stack.pixel_scale[0]
+
+
+def stack_of(cutouts, grid):
+    """One `CutoutStack` of (cutout, rendering, flags, radius, pixel scale) tuples."""
+    if not cutouts:
+        return CutoutStack(np.zeros((0, 3, grid, grid), np.float32), np.zeros(0, str), np.zeros(0, np.int32))
+    data, rendering, flags, radius, scale = zip(*cutouts)
+    return CutoutStack(np.stack(data), np.array(rendering), np.array(flags, dtype=np.int32), np.array(radius, float),
+                       np.array(scale, float))
+
+
+def unreadable(grid):
+    return np.full((3, grid, grid), np.nan, np.float32), 'composite', int(GalvaeFlags.UNREADABLE), np.nan, np.nan
+
+
+def decode(image):
+    """(3, H, W) float32 composite in [0, 1] of a Parquet row's image: a struct with ``bytes``, or the bytes."""
+    content = image['bytes'] if isinstance(image, dict) else image
+    with Image.open(io.BytesIO(content)) as opened:
+        pixels = np.asarray(opened.convert('RGB'))
+    return np.moveaxis(pixels, -1, 0).astype(np.float32) / np.float32(255.0)
+
+
+def scaled_composite(image, bundle, rendering):
+    """A composite at the model's scale, brought to its grid."""
+    side = image.shape[1]
+    if side == GZ2_SIDE:
+        side = bundle.field_of_view / GZ2_PIXEL
+    cutout = recut(image, side, bundle.grid)
+    return cutout, rendering or recognised(image, bundle), empty_flag(cutout), side / bundle.field_of_view, np.nan
+
+
+def measured_composite(image, pixel_scale, bundle, rendering):
+    """A composite of known pixel scale: the galaxy in the middle is measured and brought to the model's scale."""
+    rendering = rendering or recognised(image, bundle)
+    radius = composite_radius(image, rendering, bundle)
+    if np.isnan(radius):
+        flag = empty_flag(image) or GalvaeFlags.NO_RADIUS
+        return np.full((3, bundle.grid, bundle.grid), np.nan, np.float32), rendering, int(flag), np.nan, pixel_scale
+    cutout = recut(image, bundle.field_of_view * radius, bundle.grid)
+    flags = empty_flag(cutout) | (GalvaeFlags.SMALL if radius < MIN_RADIUS else 0)
+    flags |= GalvaeFlags.EDGE if bundle.field_of_view * radius > 1.02 * min(image.shape[1:]) else 0
+    return cutout, rendering, int(flags), radius, pixel_scale
+
+
+def recut(image, side, grid):
+    """(3, grid, grid) of the middle ``side`` pixels; untouched where nothing has to change."""
+    _, height, width = image.shape
+    if height == width == grid == side:
+        return image
+    return resample(image, ((width - 1) / 2, (height - 1) / 2), side / grid, grid)
+
+
+def recognised(image, bundle):
+    """Rendering of the model whose empty sky has the level of this image's border; else a composite as it is."""
+    border = np.concatenate([image[:, :4].reshape(3, -1), image[:, -4:].reshape(3, -1)], axis=1)
+    level = np.median(border, axis=1)
+    for entry in bundle.renderings:
+        if entry['kind'] == 'rerender':
+            q = entry['softening']
+            sky = np.arcsinh(q * entry['offset']) / np.sqrt(q)
+            if np.all(np.abs(level - sky) < SKY_TOLERANCE):
+                return entry['name']
+    return 'composite'
+
+
+def composite_radius(image, rendering, bundle):
+    """petroR90 in pixels of the galaxy in the middle, on the intensity before it was compressed to a composite."""
+    entries = {entry['name']: entry for entry in bundle.renderings}
+    entry = entries[rendering]
+    if entry['kind'] == 'composite':
+        entry = next(e for e in bundle.renderings if e['kind'] == 'flux')
+    root = np.sqrt(entry['softening'])
+    intensity = np.sinh(root * image.mean(axis=0)) / root
+    edge = max(4, image.shape[1] // 16)
+    border = np.concatenate([intensity[:edge].ravel(), intensity[-edge:].ravel(),
+                             intensity[:, :edge].ravel(), intensity[:, -edge:].ravel()])
+    intensity = intensity - np.median(border)
+    y, x = (intensity.shape[0] - 1) / 2, (intensity.shape[1] - 1) / 2
+    segmentation = segment(intensity, deblend=False)
+    if segmentation is not None:
+        own = segmentation.data[int(y), int(x)]
+        intensity = np.where((segmentation.data != 0) & (segmentation.data != own), np.nan, intensity)
+    return petrosian_r90(intensity, x, y)

@@ -1,0 +1,272 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Images of one field in three bands, on one grid, in one unit."""
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+from astropy.stats import sigma_clipped_stats
+from astropy.wcs.utils import proj_plane_pixel_area
+
+from galvae_affiliated._sources import read_planes
+from galvae_affiliated._units import flux_factor, parse_unit, zero_point_factor
+from galvae_affiliated.exceptions import GalvaeWarning
+
+__all__ = ['FieldImages']
+
+REFERENCE_PIXEL = 0.262  # arcsec; the pixel for which a bundle states the noise of each band
+ALIGNED = 0.1  # pixels; grids that agree so well are the same
+MAX_SAMPLES = 1_000_000  # pixels from which sky and noise are estimated
+# a sky level above so many times the noise is a pedestal, not a residual
+PEDESTAL = 1.0
+
+
+class FieldImages:
+    """
+    Three bands of one field, calibrated to nanomaggies per square arcsecond.
+
+    Parameters
+    ----------
+    images : mapping, sequence, array, `~astropy.units.Quantity`, `~astropy.nddata.NDData`, str or path
+        Band -> image; or images in the order of ``bands``; or one source that
+        holds all bands as planes or extensions. Arrays are (ny, nx).
+    band_sets : list of tuple of str
+        The combinations of bands that are accepted, from red to blue.
+    typical : dict of str to dict of str to float
+        For images whose flux unit nobody states, by band: ``noise`` of a pixel
+        of 0.262 arcsec in nanomaggies per square arcsecond, and ``flux`` of a
+        galaxy relative to the r band.
+    bands : str or sequence of str, optional
+        Names of the bands, such as 'g,r,z'.
+    unit : str or `~astropy.units.Unit`, optional
+        Flux unit, in place of what the images state.
+    zero_point : float or dict of str to float, optional
+        AB magnitude of one count, for all bands or by band.
+    pixel_scale : float, optional
+        Side of a pixel in arcsec, for images without WCS.
+    subtract_sky : bool or None, optional
+        Whether to subtract each band's clipped median; None does where it is
+        more than the noise.
+
+    Attributes
+    ----------
+    bands : tuple of str
+        From red to blue.
+    shape : tuple of int
+        (ny, nx).
+    wcs : `~astropy.wcs.WCS` or None
+    pixel_scale : float or None
+        In arcsec; None if nobody says.
+    scale_estimated : bool
+        Whether the flux scale was estimated from the noise.
+    noise : (3,) float array
+        Standard deviation of a pixel in nanomaggies per square arcsecond.
+
+    Raises
+    ------
+    ValueError, TypeError, FileNotFoundError
+        Naming the image and what was expected.
+    """
+
+    def __init__(self, images, *, band_sets, typical, bands=None, unit=None, zero_point=None,
+                 pixel_scale=None, subtract_sky=None):
+        planes = read_planes(images, bands)
+        self.bands = choose_bands(planes, band_sets)
+        planes = [planes[band] for band in self.bands]
+        self.planes, self.wcs = common_grid(planes, self.bands)
+        self.shape = self.planes[0].data.shape
+        areas = [pixel_area(plane, pixel_scale) for plane in planes]
+        self.pixel_scale = None if areas[1] is None else float(np.sqrt(areas[1]))
+        unit = None if unit is None else parse_unit(unit)
+        if unit is not None:
+            flux_factor(unit)
+        zero_points = by_band(zero_point, self.bands)
+        factors = [calibration(plane, unit, zero_points[i], areas[i]) for i, plane in enumerate(planes)]
+        self.calibrate(factors, subtract_sky, typical)
+
+    def calibrate(self, factors, subtract_sky, typical):
+        """Measure sky and noise; estimate the scale of the bands where it is not known."""
+        stats = [sky_and_noise(plane) for plane in self.planes]
+        deviation = np.array([noise for _, noise in stats])
+        self.zero_is_missing = [np.issubdtype(plane.data.dtype, np.floating) and noise > 0
+                                for plane, (_, noise) in zip(self.planes, stats)]
+        subtracted = [abs(sky) > PEDESTAL * noise if subtract_sky is None else subtract_sky for sky, noise in stats]
+        self.sky = np.array([sky if is_subtracted else 0.0 for (sky, _), is_subtracted in zip(stats, subtracted)])
+        unknown = [band for band, factor in zip(self.bands, factors) if factor is None]
+        self.scale_estimated = bool(unknown)
+        if unknown:
+            warnings.warn(f'no flux unit is known for band {", ".join(unknown)}: the scale is estimated from the noise, '
+                          'colours and depth are approximate; state a unit, or a zero point and a pixel scale',
+                          GalvaeWarning, stacklevel=6)
+            factors = self.estimated_factors(factors, deviation, typical)
+        self.factors = np.array(factors)
+        self.noise = deviation * np.abs(self.factors)
+
+    def estimated_factors(self, factors, deviation, typical):
+        """
+        Factors with those filled in that are not known.
+
+        Unless another band is known, the middle one is scaled so that its
+        noise is usual; the others so that the bright pixels have the mean
+        colour of galaxies.
+        """
+        factors = list(factors)
+        anchor = next((i for i in (1, 0, 2) if factors[i] is not None), 1)
+        if factors[anchor] is None:
+            pixel = self.pixel_scale or REFERENCE_PIXEL
+            usual = typical[self.bands[anchor]]['noise'] * REFERENCE_PIXEL / pixel
+            factors[anchor] = usual / (deviation[anchor] or 1.0)
+        bright = self.bright_fluxes(anchor, deviation[anchor])
+        for i, band in enumerate(self.bands):
+            if factors[i] is None:
+                ratio = typical[band]['flux'] / typical[self.bands[anchor]]['flux']
+                factors[i] = factors[anchor] * ratio * bright[anchor] / bright[i] if bright[i] > 0 else factors[anchor]
+        return factors
+
+    def bright_fluxes(self, anchor, deviation):
+        """(3,) sums above the sky, in each band's own unit, of the pixels that are bright in the anchor."""
+        stride = sample_stride(self.planes[anchor])
+        sample = np.array([np.asarray(p.data[::stride, ::stride], dtype=np.float64) - sky_and_noise(p)[0]
+                           for p in self.planes])
+        level = sample[anchor]
+        # the very brightest are saturated stars
+        bright = (level > 5.0 * deviation) & (level < np.nanpercentile(level, 99.9)) & np.isfinite(sample).all(axis=0)
+        return sample[:, bright].sum(axis=1)
+
+    def window(self, x_range, y_range, channels=(0, 1, 2)):
+        """
+        Part of the images.
+
+        Parameters
+        ----------
+        x_range, y_range : tuple of int
+            First pixel and the one after the last.
+        channels : sequence of int, optional
+            Which of the bands.
+
+        Returns
+        -------
+        flux : (len(channels), h, w) float32 array
+            Nanomaggies per square arcsecond from red to blue, NaN where a
+            pixel is masked, not finite, or exactly zero in an image of floats.
+        """
+        part = np.s_[slice(*y_range), slice(*x_range)]
+        flux = np.empty((len(channels), y_range[1] - y_range[0], x_range[1] - x_range[0]), dtype=np.float32)
+        for result, i in zip(flux, channels):
+            plane = self.planes[i]
+            values = np.asarray(plane.data[part], dtype=np.float64)
+            missing = ~np.isfinite(values)
+            if self.zero_is_missing[i]:
+                # mosaics hold zero where no exposure reached; noise is never exactly zero
+                missing |= values == 0
+            if plane.bad is not None:
+                missing |= plane.bad[part]
+            result[:] = np.where(missing, np.nan, (values - self.sky[i]) * self.factors[i])
+        return flux
+
+    def whole(self):
+        """(3, ny, nx) float32 array: `window` of the whole image."""
+        return self.window((0, self.shape[1]), (0, self.shape[0]))
+
+
+def choose_bands(planes, band_sets):
+    """The accepted combination that the planes are, from red to blue."""
+    for bands in band_sets:
+        if set(bands) == set(planes):
+            return tuple(bands)
+    accepted = ' or '.join(','.join(reversed(bands)) for bands in band_sets)
+    raise ValueError(f'the images are of the bands {",".join(planes) or "(none)"}; this model takes {accepted}')
+
+
+def common_grid(planes, bands):
+    """Planes on the grid of the middle one, and its WCS; reprojected where they have to be."""
+    middle = planes[1]
+    wcs = middle.wcs or next((p.wcs for p in planes if p.wcs is not None and p.data.shape == middle.data.shape), None)
+    result = []
+    for plane, band in zip(planes, bands):
+        if plane.bad is not None and plane.bad.shape != plane.data.shape:
+            raise ValueError(f'{plane.origin}: the mask of band {band} has shape {plane.bad.shape}, '
+                             f'the image {plane.data.shape}')
+        if on_same_grid(plane, middle):
+            result.append(plane)
+        elif plane.wcs is None or middle.wcs is None:
+            raise ValueError(f'the image of band {band} has shape {plane.data.shape}, that of band {bands[1]} '
+                             f'{middle.data.shape}, and without a WCS in both they cannot be aligned')
+        else:
+            result.append(reprojected(plane, middle, band, bands[1]))
+    return result, wcs
+
+
+def on_same_grid(plane, other):
+    if plane.data.shape != other.data.shape:
+        return False
+    if plane.wcs is None or other.wcs is None:
+        return True
+    ny, nx = plane.data.shape
+    corners = np.array([[0, nx - 1, 0, nx - 1], [0, 0, ny - 1, ny - 1]], dtype=float)
+    moved = other.wcs.world_to_pixel(plane.wcs.pixel_to_world(*corners))
+    return bool(np.max(np.abs(np.array(moved) - corners)) < ALIGNED)
+
+
+def reprojected(plane, target, band, target_band):
+    from reproject import reproject_interp
+
+    data = np.array(plane.data, dtype=np.float64)
+    data[~np.isfinite(data) | (plane.bad if plane.bad is not None else False)] = np.nan
+    values, footprint = reproject_interp((data, plane.wcs), target.wcs, shape_out=target.data.shape)
+    if not (footprint > 0).any():
+        raise ValueError(f'the images of bands {band} and {target_band} do not overlap on the sky')
+    return replace(plane, data=values.astype(np.float32), bad=None, wcs=target.wcs)
+
+
+def pixel_area(plane, pixel_scale):
+    """Area of a pixel in square arcseconds, None if nobody says; what the user says counts most."""
+    if pixel_scale is not None:
+        if not pixel_scale > 0 or not np.isfinite(pixel_scale):
+            raise ValueError(f'pixel_scale is {pixel_scale}; expected a positive number of arcseconds')
+        return float(pixel_scale) ** 2
+    return None if plane.wcs is None else float(proj_plane_pixel_area(plane.wcs)) * 3600.0 ** 2
+
+
+def by_band(value, bands):
+    """A number for each band, from one number or a mapping."""
+    if value is None or np.isscalar(value):
+        return [value] * 3
+    if isinstance(value, dict):
+        missing = [band for band in bands if band not in value]
+        if missing:
+            raise ValueError(f'zero_point names {list(value)}; band {missing[0]} is missing')
+        return [value[band] for band in bands]
+    raise TypeError(f'zero_point is a {type(value).__name__}; expected a number, or a dict of band to number')
+
+
+def calibration(plane, unit, zero_point, area):
+    """Nanomaggies per square arcsecond in one pixel value; None if that is not known."""
+    if unit is None and zero_point is None:
+        unit, zero_point = plane.unit, plane.zero_point
+    if unit is not None:
+        factor, per_area = flux_factor(unit)
+        return factor if per_area else (factor / area if area else None)
+    if zero_point is not None and area:
+        return zero_point_factor(float(zero_point)) / area
+    return None
+
+
+def sample_stride(plane):
+    """Step between the pixels of a regular sample of limited size."""
+    return max(1, int(np.sqrt(plane.data.size / MAX_SAMPLES)))
+
+
+def sky_and_noise(plane):
+    """Clipped median and standard deviation of a plane's pixels, from a regular sample of them."""
+    stride = sample_stride(plane)
+    values = np.asarray(plane.data[::stride, ::stride], dtype=np.float64)
+    good = np.isfinite(values)
+    if plane.bad is not None:
+        good &= ~plane.bad[::stride, ::stride]
+    if np.issubdtype(plane.data.dtype, np.floating):
+        good &= values != 0
+    if not good.any():
+        return 0.0, 0.0
+    _, median, deviation = sigma_clipped_stats(values[good], sigma=3.0, maxiters=10)
+    return float(median), float(deviation)

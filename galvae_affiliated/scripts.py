@@ -1,0 +1,297 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""The ``galvae`` command."""
+
+import argparse
+import os
+import sys
+import warnings
+from pathlib import Path
+
+from galvae_affiliated import __version__
+from galvae_affiliated.exceptions import DeviceError, GalvaeWarning
+
+__all__ = ['main']
+
+DONE, FAILURE, WRONG_USE = 0, 1, 2
+# ending of the output file: format name of astropy's Table, and its options
+FORMATS = {'.fits': ('fits', {}), '.fit': ('fits', {}), '.ecsv': ('ascii.ecsv', {}), '.parquet': ('parquet', {}),
+           '.vot': ('votable', {}), '.xml': ('votable', {}), '.h5': ('hdf5', {'path': 'galvae', 'serialize_meta': True}),
+           '.hdf5': ('hdf5', {'path': 'galvae', 'serialize_meta': True}), '.csv': ('ascii.csv', {})}
+
+
+def main(args=None):
+    """
+    Run the command.
+
+    Parameters
+    ----------
+    args : list of str, optional
+        Words of the command line; None takes those of the process.
+
+    Returns
+    -------
+    code : int
+        0 done, 1 failure, 2 wrong use.
+    """
+    options = parser().parse_args(args)
+    warnings.simplefilter('ignore')
+    warnings.simplefilter('always', GalvaeWarning)
+    warnings.showwarning = show_warning
+    try:
+        options.run(options)
+    except BrokenPipeError:
+        # the reader of our output has what it wanted; nothing is left to say to it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except KeyboardInterrupt:
+        return complain('interrupted', FAILURE)
+    except (ValueError, TypeError, KeyError, FileNotFoundError, FileExistsError, IsADirectoryError) as error:
+        return complain(error.args[0] if isinstance(error, KeyError) else error, WRONG_USE)
+    except (DeviceError, OSError, MemoryError, ImportError, RuntimeError) as error:
+        return complain(error, FAILURE)
+    return DONE
+
+
+def complain(message, code):
+    """One line on the standard error stream."""
+    print('galvae: error:', ' '.join(str(message).split()) or 'unknown', file=sys.stderr)
+    return code
+
+
+def show_warning(message, *_, **__):
+    print('galvae: warning:', ' '.join(str(message).split()), file=sys.stderr)
+
+
+def parser():
+    top = argparse.ArgumentParser(prog='galvae', description='Galaxy morphology as columns of a table.')
+    top.add_argument('--version', action='version', version=f'galvae_affiliated {__version__}')
+    commands = top.add_subparsers(required=True, metavar='COMMAND')
+    add_encode(commands)
+    demo = commands.add_parser('demo', help='encode the simulated field that comes with the package')
+    demo.add_argument('-o', '--output', default='galvae_demo', help='folder for the table and the picture')
+    demo.add_argument('--device', choices=('auto', 'cpu', 'cuda'), default='auto')
+    demo.set_defaults(run=run_demo)
+    info = commands.add_parser('info', help='print the card of a model')
+    info.add_argument('model', nargs='?', help='name or file; the default model if left out')
+    info.add_argument('--json', action='store_true', help='the whole manifest')
+    info.set_defaults(run=run_info)
+    models = commands.add_parser('models', help='list the models')
+    models.set_defaults(run=run_models)
+    doctor = commands.add_parser('doctor', help='tell what this installation can do')
+    doctor.set_defaults(run=run_doctor)
+    return top
+
+
+def add_encode(commands):
+    p = commands.add_parser('encode', help='add latents and morphology to a catalogue',
+                            description='IMAGE is a FITS file a band, one file with all bands, a Parquet file of '
+                            'cutouts, or a folder of FITS cutouts.')
+    p.add_argument('images', nargs='+', metavar='IMAGE')
+    p.add_argument('-o', '--output', required=True, metavar='OUT',
+                   help='table to write; its ending gives the format: ' + ', '.join(FORMATS))
+    p.add_argument('--overwrite', action='store_true', help='replace OUT, and columns of the same names')
+    p.add_argument('--bands', help='names of the bands in the order of the images, such as g,r,z')
+    p.add_argument('--catalog', metavar='CAT', help='table of the sources; they are detected without one')
+    p.add_argument('--radius-column', metavar='NAME', help='column of petroR90; measured without one')
+    p.add_argument('--radius-unit', metavar='UNIT', help="'pix' or an angle, where the column states no unit")
+    p.add_argument('--unit', help="flux unit, such as nmgy, uJy or MJy/sr, in place of the header's")
+    p.add_argument('--zero-point', metavar='MAG', help='AB magnitude of one count, for all bands or as g=25.1,r=25.3,...')
+    p.add_argument('--pixel-scale', type=float, metavar='ARCSEC', help='side of a pixel')
+    p.add_argument('--scaled', action='store_true', help="cutouts are at the model's scale already")
+    p.add_argument('--rendering', metavar='NAME', help='how the cutouts enter the model; galvae info lists the names')
+    p.add_argument('--model', metavar='NAME', help='name or file of the model')
+    p.add_argument('--device', choices=('auto', 'cpu', 'cuda'), default='auto')
+    p.add_argument('--batch-size', type=int, default=64)
+    p.add_argument('--split', action='store_true', help='a scalar column a latent')
+    p.add_argument('--no-morphology', action='store_true', help='leave out the vote fractions')
+    p.add_argument('--no-reconstruction', action='store_true', help='leave out galvae_recon_chi2; faster')
+    p.add_argument('--picture', metavar='PNG', help='draw the largest galaxies with their predictions')
+    p.set_defaults(run=run_encode)
+
+
+def run_encode(options):
+    """Encode images with a catalogue, or a set of cutouts."""
+    kind, keywords = output_format(options.output)
+    check_output(options.output, options.overwrite)
+    if is_cutout_set(options.images):
+        table = encode_set(options)
+    else:
+        table = encode_field(options)
+    write(table, options.output, kind, keywords)
+    tell(f'{len(table)} rows written to {options.output}')
+
+
+def encode_set(options):
+    from galvae_affiliated.cutout_sets import encode_cutout_set
+
+    for name in ('catalog', 'radius_column', 'picture'):
+        if getattr(options, name):
+            raise ValueError(f'--{name.replace("_", "-")} goes with images of a field, not with a set of cutouts')
+    return encode_cutout_set(options.images[0], options.model, pixel_scale=options.pixel_scale, scaled=options.scaled,
+                             bands=options.bands, **common(options))
+
+
+def encode_field(options):
+    from astropy.table import Table
+
+    from galvae_affiliated.catalog import encode_catalog
+
+    if options.scaled:
+        raise ValueError('--scaled goes with a set of cutouts, not with images of a field')
+    images = options.images[0] if len(options.images) == 1 else options.images
+    catalog = None if options.catalog is None else read_catalog(options.catalog)
+    settings = {'bands': options.bands, 'pixel_scale': options.pixel_scale, 'radius': options.radius_column,
+                'radius_unit': options.radius_unit}
+    table = encode_catalog(images, catalog, options.model, overwrite=options.overwrite, **settings, **common(options))
+    if options.picture:
+        draw(images, Table(table, copy=False), options, settings)
+    return table
+
+
+def common(options):
+    """Keywords that fields and sets share."""
+    return {'unit': options.unit, 'zero_point': zero_point(options.zero_point), 'rendering': options.rendering,
+            'morphology': not options.no_morphology, 'reconstruction': not options.no_reconstruction,
+            'split': options.split, 'device': options.device, 'batch_size': options.batch_size, 'progress': progress()}
+
+
+def draw(images, table, options, settings):
+    """Cut the galaxies out once more, at the radii that were used, and draw them."""
+    from galvae_affiliated.fields import make_cutouts
+    from galvae_affiliated.pictures import draw_gallery
+    from galvae_affiliated.registry import get_model
+
+    bundle = get_model(options.model)
+    if options.no_morphology:
+        raise ValueError('--picture shows the vote fractions; leave out --no-morphology')
+    settings = {**settings, 'radius': 'galvae_radius', 'radius_unit': None}
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', GalvaeWarning)  # said already
+        stack = make_cutouts(images, table, bundle, unit=options.unit, zero_point=zero_point(options.zero_point),
+                             rendering=options.rendering, **settings)
+    n_drawn = draw_gallery(options.picture, stack, table, bundle, device=options.device)
+    tell(f'{n_drawn} galaxies drawn in {options.picture}')
+
+
+def run_demo(options):
+    """The main job on the field that comes with the package."""
+    from importlib import resources
+
+    folder = Path(options.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    with resources.as_file(resources.files('galvae_affiliated').joinpath('data', 'demo_field.fits')) as field:
+        words = ['encode', str(field), '--bands', 'g,r,z', '--device', options.device, '--overwrite',
+                 '--picture', str(folder / 'demo.png'), '-o', str(folder / 'demo.fits')]
+        run_encode(parser().parse_args(words))
+
+
+def run_info(options):
+    import json
+
+    from galvae_affiliated.cards import card
+    from galvae_affiliated.registry import get_model
+
+    bundle = get_model(options.model)
+    print(json.dumps(bundle.manifest, indent=1) if options.json else card(bundle))
+
+
+def run_models(options):
+    from galvae_affiliated.registry import DEFAULT_MODEL, list_models
+
+    for name in list_models():
+        print(name, '(default)' if name == DEFAULT_MODEL else '')
+
+
+def run_doctor(options):
+    from galvae_affiliated.cards import diagnosis
+
+    healthy = True
+    for line, good in diagnosis():
+        print(line)
+        healthy &= good
+    if not healthy:
+        raise RuntimeError('the default model does not run here')
+
+
+def is_cutout_set(images):
+    first = Path(images[0])
+    return len(images) == 1 and (first.is_dir() or first.suffix.lower() in ('.parquet', '.pq'))
+
+
+def output_format(path):
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise ValueError(f'{path}: the ending {suffix!r} is no known format; expected one of {", ".join(FORMATS)}')
+    return FORMATS[suffix]
+
+
+def check_output(path, overwrite):
+    if Path(path).exists() and not overwrite:
+        raise FileExistsError(f'{path} exists; --overwrite replaces it')
+    if not Path(path).absolute().parent.is_dir():
+        raise FileNotFoundError(f'{path}: there is no folder {Path(path).absolute().parent}')
+
+
+def write(table, path, kind, keywords):
+    """Write beside the target, then rename: a run that is ended leaves no half table."""
+    if kind == 'ascii.csv' and any(len(column.shape) > 1 for column in table.columns.values()):
+        raise ValueError(f'{path}: CSV has no vector columns; --split makes a column a latent')
+    unfinished = Path(path).with_name(f'.{Path(path).name}.part')
+    try:
+        table.write(unfinished, format=kind, overwrite=True, **keywords)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def read_catalog(path):
+    """A table of any format that astropy recognises by its ending or content."""
+    from astropy.io.registry import IORegistryError
+    from astropy.table import QTable
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'{path}: there is no such file')
+    kinds = [FORMATS[suffix][0]] if (suffix := Path(path).suffix.lower()) in FORMATS else []
+    for kind in [None, *kinds, 'ascii']:
+        try:
+            return QTable.read(path, format=kind) if kind else QTable.read(path)
+        except (IORegistryError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
+            failure = error
+    raise ValueError(f'{path}: this is not a table that can be read ({failure})')
+
+
+def zero_point(text):
+    """'25.1' -> 25.1; 'g=25.1,r=25.3' -> {'g': 25.1, 'r': 25.3}."""
+    if text is None:
+        return None
+    try:
+        if '=' not in text:
+            return float(text)
+        return {band.strip(): float(value) for band, value in (item.split('=') for item in text.split(','))}
+    except ValueError:
+        raise ValueError(f'--zero-point is {text!r}; expected a number, or one a band such as g=25.1,r=25.3') from None
+
+
+def progress():
+    """A progress bar on a terminal, nothing in a pipe."""
+    if not sys.stderr.isatty():
+        return None
+    from astropy.utils.console import ProgressBar
+
+    bars = []
+
+    def update(done, total):
+        if not bars:
+            bars.append(ProgressBar(total, file=sys.stderr))
+        bars[0].update(done)
+
+    return update
+
+
+def tell(message):
+    """What was done, for a person; the output itself is in files."""
+    print('galvae:', message, file=sys.stderr)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

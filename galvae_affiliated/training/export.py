@@ -1,0 +1,192 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Trained networks to a bundle, checked against PyTorch before a file is written."""
+
+import hashlib
+import io
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+from galvae_affiliated._onnx import GraphRunner
+from galvae_affiliated.bundle import SCHEMA_VERSION, SELF_TEST, ModelBundle
+from galvae_affiliated.training.preprocess import Rendering
+
+__all__ = ['ParityError', 'export_bundle', 'export_graph']
+
+OPSET = 18
+# largest absolute difference between PyTorch and ONNX Runtime, both in float32
+PARITY = 1e-3
+SELF_TEST_ROWS = 4
+
+
+class ParityError(RuntimeError):
+    """The exported graph does not give what the PyTorch module gives."""
+
+
+class EncoderGraph(nn.Module):
+    """Image and rendering to the posterior, the pose, and the frame that the network saw."""
+
+    def __init__(self, renderings, preprocess, encoder):
+        super().__init__()
+        self.rendering, self.preprocess, self.encoder = Rendering(renderings), preprocess, encoder
+
+    def forward(self, image, rendering):
+        frame, normalised, weight = self.preprocess(self.rendering(image, rendering))
+        mean, logvar = self.encoder(normalised)
+        n = self.encoder.n_latents
+        return mean[:, :n], logvar[:, :n], mean[:, n:], frame, weight
+
+
+class DecoderGraph(nn.Module):
+    """Latents and pose to a composite, in the frame of the encoder."""
+
+    def __init__(self, preprocess, decoder):
+        super().__init__()
+        self.decoder = decoder
+        self.register_buffer('sky', preprocess.sky)
+        self.register_buffer('scale', preprocess.scale)
+
+    def forward(self, latent, pose):
+        return (self.decoder(latent, pose) * self.scale + self.sky).clamp(0.0, 1.0)
+
+
+def export_graph(module, inputs, outputs):
+    """
+    Serialise a module with rows as a dynamic first axis, check it, and compare with PyTorch.
+
+    Parameters
+    ----------
+    module : `torch.nn.Module`
+    inputs : dict of str to (N, ...) tensor
+        Named inputs; N at least 3. The comparison runs on all, three, and one of these rows.
+    outputs : list of str
+        Names of the outputs.
+
+    Returns
+    -------
+    graph : bytes
+
+    Raises
+    ------
+    ParityError
+        If an output differs by more than 1e-3, or is not finite in the same places.
+    """
+    module = module.eval().float().cpu().to(memory_format=torch.contiguous_format)
+    rows = torch.export.Dim('rows', min=1, max=1 << 20)
+    program = torch.onnx.export(module, tuple(inputs.values()), dynamo=True, opset_version=OPSET, verbose=False,
+                                input_names=list(inputs), output_names=outputs,
+                                dynamic_shapes=tuple({0: rows} for _ in inputs))
+    buffer = io.BytesIO()
+    program.save(buffer)
+    model = onnx.load_from_string(buffer.getvalue())
+    strip_traces(model)
+    onnx.checker.check_model(model, full_check=True)
+    graph = model.SerializeToString()
+    for size in (1, 3, len(next(iter(inputs.values())))):
+        check_parity(module, graph, {k: v[:size] for k, v in inputs.items()}, outputs)
+    return graph
+
+
+def strip_traces(model):
+    """Drop the exporter's notes: they hold paths of the machine that exported."""
+    del model.metadata_props[:]
+    model.doc_string = model.graph.doc_string = ''
+    del model.graph.metadata_props[:]
+    for node in model.graph.node:
+        node.doc_string = ''
+        del node.metadata_props[:]
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
+        value.doc_string = ''
+        del value.metadata_props[:]
+
+
+def check_parity(module, graph, inputs, outputs):
+    with torch.inference_mode():
+        expected = module(*inputs.values())
+    expected = expected if isinstance(expected, tuple) else (expected,)
+    found = GraphRunner(graph, device='cpu')({k: v.numpy() for k, v in inputs.items()}, outputs)
+    for name, ours, theirs in zip(outputs, found, expected):
+        difference = np.abs(ours - theirs.numpy())
+        if not difference.max() <= PARITY:
+            raise ParityError(f'{name} of {len(ours)} rows differs between PyTorch and ONNX Runtime by '
+                              f'{np.nanmax(difference):.2g}, more than {PARITY}')
+
+
+def edge_images(grid, seed=0):
+    """(8, 3, grid, grid) images to compare on: Sersic-like galaxies, missing pixels, empty, saturated, negative."""
+    rng = np.random.default_rng(seed)
+    x = np.arange(grid) - (grid - 1) / 2
+    images = []
+    for angle, ratio in ((0.0, 1.0), (0.5, 0.6), (1.0, 0.2), (2.0, 0.8)):
+        major = x[None] * np.cos(angle) + x[:, None] * np.sin(angle)
+        minor = (-x[None] * np.sin(angle) + x[:, None] * np.cos(angle)) / ratio
+        light = np.exp(-np.hypot(major, minor) / (0.1 * grid))
+        images.append(light[None] * np.array([0.8, 0.6, 0.4])[:, None, None])
+    images = np.array(images + [np.zeros((3, grid, grid)), np.ones((3, grid, grid)) * 50.0, -images[0], images[1]])
+    images += 0.01 * rng.standard_normal(images.shape)
+    images[7, :, :, : grid // 3] = np.nan
+    images[2, 1] = np.nan
+    return torch.from_numpy(images.astype(np.float32))
+
+
+def export_bundle(manifest, preprocess, model, heads, *, extra_images=None):
+    """
+    Make a bundle of trained networks.
+
+    Parameters
+    ----------
+    manifest : dict
+        All but ``schema_version``, ``parts`` and ``self_test_tolerance``.
+    preprocess : `~galvae_affiliated.training.preprocess.Preprocess`
+    model : `~galvae_affiliated.training.networks.GalaxyVAE`
+    heads : `torch.nn.Module`
+        (N, n_latents) -> (N, n_columns) vote fractions.
+    extra_images : (N, 3, grid, grid) tensor, optional
+        More composites to compare on; they are not kept in the bundle.
+
+    Returns
+    -------
+    bundle : `~galvae_affiliated.ModelBundle`
+
+    Raises
+    ------
+    ParityError
+        If a graph does not give what PyTorch gives.
+    """
+    grid, renderings = manifest['input']['grid'], manifest['renderings']
+    image = edge_images(grid)
+    image = image if extra_images is None else torch.cat([image, extra_images])
+    rendering = torch.arange(len(image)) % len(renderings)
+    encoder = export_graph(EncoderGraph(renderings, preprocess, model.encoder),
+                           {'image': image, 'rendering': rendering}, ['latent_mean', 'latent_logvar', 'latent_pose', 'frame', 'weight'])
+    latent = torch.randn(len(image), manifest['latents']['n_latents'], generator=torch.Generator().manual_seed(0))
+    pose = torch.randn(len(image), manifest['latents']['n_pose'], generator=torch.Generator().manual_seed(1))
+    decoder = export_graph(DecoderGraph(preprocess, model.decoder), {'latent': latent, 'pose': pose}, ['composite'])
+    heads = export_graph(heads, {'latent': latent}, ['fractions'])
+    parts = {'encoder.onnx': encoder, 'decoder.onnx': decoder, 'heads.onnx': heads}
+    parts[SELF_TEST] = self_test(parts, {'image': image[:SELF_TEST_ROWS].half(), 'rendering': rendering[:SELF_TEST_ROWS],
+                                         'latent': latent[:SELF_TEST_ROWS], 'pose': pose[:SELF_TEST_ROWS]})
+    manifest = {'schema_version': SCHEMA_VERSION, **manifest,
+                # a GPU computes with TensorFloat-32 and in another order
+                'self_test_tolerance': {'cpu': 2e-3, 'cuda': 5e-2},
+                'parts': {name: hashlib.sha256(content).hexdigest() for name, content in parts.items()}}
+    return ModelBundle(manifest, parts)
+
+
+def self_test(parts, inputs):
+    """Bytes of an NPZ with simulated inputs and what the graphs give for them on the CPU."""
+    inputs = {k: v.numpy() for k, v in inputs.items()}
+
+    def run(graph, names, outputs):
+        return GraphRunner(parts[f'{graph}.onnx'], device='cpu')({k: inputs[k] for k in names}, outputs)
+
+    mean, logvar, pose = run('encoder', ('image', 'rendering'), ['latent_mean', 'latent_logvar', 'latent_pose'])
+    image, = run('decoder', ('latent', 'pose'), ['composite'])
+    fractions, = run('heads', ('latent',), ['fractions'])
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, image=inputs['image'], rendering=inputs['rendering'], latent=inputs['latent'],
+                        pose=inputs['pose'], encoded=mean, logvar=logvar, encoded_pose=pose, decoded=image,
+                        fractions=fractions)
+    return buffer.getvalue()
