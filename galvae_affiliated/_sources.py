@@ -77,7 +77,8 @@ def read_planes(images, bands=None):
         return {str(band): single_plane(source, str(band)) for band, source in images.items()}
     if isinstance(images, (list, tuple)):
         if not bands or len(bands) != len(images):
-            raise ValueError(f'there are {len(images)} images and {len(bands or [])} band names; expected one name an image')
+            raise ValueError(f'there are {len(images)} images and {len(bands or [])} names of bands; '
+                             'expected a name an image')
         return {band: single_plane(source, band) for band, source in zip(bands, images)}
     return planes_of_one(images, bands)
 
@@ -144,8 +145,9 @@ def open_source(source, band):
 
 def numeric(data, origin):
     data = np.asarray(data)
-    if not (np.issubdtype(data.dtype, np.number) and not np.iscomplexobj(data)) or data.ndim < 2:
-        raise TypeError(f'{origin}: an image of type {data.dtype} and shape {data.shape}; expected real numbers (ny, nx)')
+    if data.dtype.kind not in 'fiu' or data.ndim < 2:
+        raise TypeError(f'{origin}: an image of type {data.dtype} and shape {data.shape}; '
+                        'expected real numbers (ny, nx)')
     return data
 
 
@@ -217,8 +219,7 @@ class opened:
             with warnings.catch_warnings():
                 warnings.filterwarnings('error', message='.*truncated.*')
                 self.hdus = fits.open(self.path)
-                for hdu in self.hdus:  # reads the headers of all extensions
-                    hdu.header
+                len(self.hdus)  # reads the headers of all extensions
         except FileNotFoundError:
             raise FileNotFoundError(f'{self.path}: there is no such file') from None
         except Exception as error:  # astropy raises many kinds on a damaged file

@@ -17,7 +17,7 @@ SPELLINGS = {'nanomaggies': 'nmgy', 'nanomaggy': 'nmgy', 'nanomaggie': 'nmgy', '
 # no flux on its own: a zero point has to say how bright one of them is
 COUNTS = {'', 'adu', 'dn', 'count', 'counts', 'ct', 'e', 'e-', 'electron', 'electrons', 'counts/s', 'adu/s', 'dn/s',
           'electron/s', 'electrons/s', 'e-/s', 'e/s', 'ct/s', 'count/s', 'counts/sec', 'electrons/sec'}
-ZERO_POINT_KEYWORDS = ('MAGZERO', 'MAGZPT', 'MAGZP', 'MAG_ZP', 'ZEROPNT', 'ZEROPOINT', 'ZPT', 'ZP', 'PHOTZP', 'MAGZERO1')
+ZERO_POINT_KEYWORDS = ('MAGZERO', 'MAGZPT', 'MAGZP', 'MAG_ZP', 'ZEROPNT', 'ZEROPOINT', 'ZPT', 'ZP', 'PHOTZP')
 # surveys whose images state no unit but are documented to be in nanomaggies
 NANOMAGGY_SURVEYS = ('DECALS', 'DES', 'LEGACYSURVEY', 'LEGACY SURVEYS', 'BASS', 'MZLS', 'SDSS')
 
@@ -48,8 +48,8 @@ def flux_factor(unit):
             return float(flux / NANOMAGGY), per_area
         except u.UnitConversionError:
             continue
-    raise ValueError(f"'{unit}' is not a flux unit; expected nanomaggies ('nmgy'), a flux density such as 'uJy', one per "
-                     "solid angle such as 'MJy/sr', or counts with a zero point")
+    raise ValueError(f"'{unit}' is not a flux unit; expected nanomaggies ('nmgy'), a flux density such as 'uJy', "
+                     "one per solid angle such as 'MJy/sr', or counts with a zero point")
 
 
 def parse_unit(value):
@@ -82,7 +82,7 @@ def parse_unit(value):
         try:
             return u.Unit(text)
         except (ValueError, TypeError):
-            raise ValueError(f"'{value}' is not a unit; expected for example 'nmgy', 'uJy', 'MJy/sr' or 'adu'") from None
+            raise ValueError(f"'{value}' is not a unit; expected one such as 'nmgy', 'uJy' or 'MJy/sr'") from None
 
 
 def zero_point_factor(zero_point):
@@ -113,7 +113,8 @@ def header_unit(header):
             return unit, None
     except ValueError:
         return None, zero_point
-    if zero_point is None and not header.get('BUNIT') and str(header.get('SURVEY', '')).strip().upper() in NANOMAGGY_SURVEYS:
+    survey = str(header.get('SURVEY', '')).strip().upper()
+    if zero_point is None and not header.get('BUNIT') and survey in NANOMAGGY_SURVEYS:
         return parse_unit('nmgy'), None
     return None, zero_point
 

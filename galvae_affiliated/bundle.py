@@ -19,7 +19,8 @@ SCHEMA_VERSION = 1
 DIGEST_MARK = b'galvae-sha256:'
 DIGEST_SIZE = 64
 # keys of the manifest that the package reads; a bundle without them is refused
-REQUIRED = ('schema_version', 'name', 'version', 'input', 'renderings', 'latents', 'questions', 'reconstruction', 'parts')
+REQUIRED = ('schema_version', 'name', 'version', 'input', 'renderings', 'latents', 'questions', 'reconstruction',
+            'parts')
 GRAPHS = ('encoder.onnx', 'decoder.onnx', 'heads.onnx')
 SELF_TEST = 'self_test.npz'
 
@@ -233,7 +234,8 @@ class ModelBundle:
         """
         vectors = dict(np.load(io.BytesIO(self._parts[SELF_TEST])))
         encoder = self.runner('encoder', device=device)
-        mean, logvar, pose = encoder({k: vectors[k] for k in ('image', 'rendering')}, ['latent_mean', 'latent_logvar', 'latent_pose'])
+        mean, logvar, pose = encoder({k: vectors[k] for k in ('image', 'rendering')},
+                                     ['latent_mean', 'latent_logvar', 'latent_pose'])
         image, = self.runner('decoder', device=device)({k: vectors[k] for k in ('latent', 'pose')}, ['composite'])
         fractions, = self.runner('heads', device=device)({'latent': vectors['latent']}, ['fractions'])
         found = {'encoded': mean, 'logvar': logvar, 'encoded_pose': pose, 'decoded': image, 'fractions': fractions}

@@ -70,9 +70,8 @@ def diagnosis():
     findings = [(f'galvae_affiliated  {__version__}', True), (f'python             {platform.python_version()}', True)]
     findings += [(f'{name:18s} {installed(name) or "missing"}', True)
                  for name in ('numpy', 'astropy', 'photutils', 'scikit-learn')]
-    findings.append((f'{runtime:18s} {runtime_version()}'
-                     + ('  both onnxruntime and onnxruntime-gpu are installed: remove one, or CUDA is lost' if both else ''),
-                     not both))
+    clash = '  both onnxruntime and onnxruntime-gpu are installed: remove one, or CUDA is lost' if both else ''
+    findings.append((f'{runtime:18s} {runtime_version()}{clash}', not both))
     findings.append((f'threads            {n_threads()}', True))
     bundle = get_model()
     for device in available_devices():

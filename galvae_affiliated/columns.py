@@ -13,6 +13,7 @@ from galvae_affiliated.transformer import Encoding, LatentTransformer
 
 __all__ = ['add_latents', 'add_morphology', 'get_latents']
 
+HEADS_BATCH = 65536  # the heads are small: one call for nearly every table
 MODEL_IN_DESCRIPTION = re.compile(r'\[model ([^\]]+)\]$')
 
 
@@ -129,7 +130,7 @@ def get_latents(table, bundle=None):
 def model_of(column):
     """Id of the model that a column states: in its metadata, or in the description where a format kept only that."""
     stated = (column.info.meta or {}).get('galvae_model')
-    match = MODEL_IN_DESCRIPTION.search(column.info.description or '')
+    match = MODEL_IN_DESCRIPTION.search(' '.join((column.info.description or '').split()))
     return stated or (match.group(1) if match else None)
 
 
@@ -160,7 +161,12 @@ def with_columns(table, columns, *, overwrite):
 
 
 def column(name, values, description, ucd, bundle, *, unit=None):
-    """A column that states its model; rows that are not finite are masked."""
+    """
+    A column that states its model; rows that are not finite are masked.
+
+    The description carries the model too, as no other text survives every
+    format; it is short, since VOTable breaks longer ones into lines.
+    """
     mask = ~np.isfinite(values) if np.issubdtype(values.dtype, np.floating) else False
     return MaskedColumn(values, name=name, mask=mask, unit=unit, description=f'{description} [model {bundle.id}]',
                         meta={'ucd': ucd, 'galvae_model': bundle.id, 'galvae_sha256': bundle.sha256})
@@ -174,25 +180,22 @@ def encoding_columns(encoding, bundle, *, split=False):
     -------
     columns : list of `~astropy.table.MaskedColumn`
     """
-    vectors = [('galvae_latent', encoding.latent, 'morphology latents of the galaxy', 'src.morph.param'),
-               ('galvae_latent_err', encoding.latent_err, 'standard deviation of the latents',
-                'stat.stdev;src.morph.param'),
-               ('galvae_pose', encoding.pose, 'pose of the galaxy in its cutout', 'src.morph.param')]
+    vectors = [('galvae_latent', encoding.latent, 'morphology latents', 'src.morph.param'),
+               ('galvae_latent_err', encoding.latent_err, 'errors of the latents', 'stat.stdev;src.morph.param'),
+               ('galvae_pose', encoding.pose, 'pose in the cutout', 'src.morph.param')]
     columns = []
     for name, values, description, ucd in vectors:
         if split:
-            columns += [column(f'{name}_{i:02d}', values[:, i], f'{description}, number {i}', ucd, bundle)
+            columns += [column(f'{name}_{i:02d}', values[:, i], f'{description} {i}', ucd, bundle)
                         for i in range(values.shape[1])]
         else:
             columns.append(column(name, values, description, ucd, bundle))
     if encoding.recon_chi2 is not None:
-        columns.append(column('galvae_recon_chi2', encoding.recon_chi2,
-                              'mean square residual of the decoded cutout over that of the training images',
-                              'stat.fit.chi2', bundle))
-    columns.append(column('galvae_radius', encoding.radius, 'petroR90 that the cutout is scaled by', 'phys.angSize',
-                          bundle, unit=u.Unit(encoding.radius_unit)))
-    columns.append(column('galvae_flags', encoding.flags, 'bits of galvae_affiliated.flags.GalvaeFlags', 'meta.code',
-                          bundle))
+        columns.append(column('galvae_recon_chi2', encoding.recon_chi2, 'residual of the decoder', 'stat.fit.chi2',
+                              bundle))
+    columns.append(column('galvae_radius', encoding.radius, 'petroR90 of the cutout', 'phys.angSize', bundle,
+                          unit=u.Unit(encoding.radius_unit)))
+    columns.append(column('galvae_flags', encoding.flags, 'bits of GalvaeFlags', 'meta.code', bundle))
     return columns
 
 
@@ -213,9 +216,10 @@ def fraction_columns(latents, bundle, *, device='auto'):
     fractions = np.full((len(latents), len(answers)), np.nan, dtype=np.float32)
     rows = np.isfinite(latents).all(axis=1)
     if rows.any():
-        fractions[rows], = bundle.runner('heads', device=device, batch_size=65536)({'latent': latents[rows]}, ['fractions'])
-    return [column(f'{q}_{a}_fraction', fractions[:, i], f"fraction of volunteers asked '{q}' who answer '{a}', predicted",
-                   'stat.probability;src.morph.type', bundle) for i, (q, a) in enumerate(answers)]
+        heads = bundle.runner('heads', device=device, batch_size=HEADS_BATCH)
+        fractions[rows], = heads({'latent': latents[rows]}, ['fractions'])
+    return [column(f'{q}_{a}_fraction', fractions[:, i], 'predicted vote fraction', 'stat.probability;src.morph.type',
+                   bundle) for i, (q, a) in enumerate(answers)]
 
 
 def split_names(bundle):

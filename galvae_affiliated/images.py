@@ -95,8 +95,8 @@ class FieldImages:
         unknown = [band for band, factor in zip(self.bands, factors) if factor is None]
         self.scale_estimated = bool(unknown)
         if unknown:
-            warnings.warn(f'no flux unit is known for band {", ".join(unknown)}: the scale is estimated from the noise, '
-                          'colours and depth are approximate; state a unit, or a zero point and a pixel scale',
+            warnings.warn(f'no flux unit is known for band {", ".join(unknown)}: the scale is estimated from the '
+                          'noise, colours and depth are approximate; state a unit, or a zero point and a pixel scale',
                           GalvaeWarning, stacklevel=6)
             factors = self.estimated_factors(factors, deviation, typical)
         self.factors = np.array(factors)

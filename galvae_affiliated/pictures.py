@@ -80,8 +80,8 @@ def answers_down(question, row, bundle):
 
 def short(question, answer):
     """An answer that can be read without its question."""
-    names = {'featured-or-disk': 'featured', 'has-spiral-arms': 'arms', 'disk-edge-on': 'edge-on', 'bulge-size': 'bulge',
-             'spiral-arm-count': 'arms', 'bulge-shape': 'bulge', 'spiral-winding': 'winding'}
+    names = {'featured-or-disk': 'featured', 'has-spiral-arms': 'arms', 'disk-edge-on': 'edge-on',
+             'bulge-size': 'bulge', 'spiral-arm-count': 'arms', 'bulge-shape': 'bulge', 'spiral-winding': 'winding'}
     if answer in ('yes', 'no'):
         return ('' if answer == 'yes' else 'no ') + names.get(question, question)
     if question in ('smooth-or-featured', 'how-rounded'):

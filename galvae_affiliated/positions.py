@@ -13,8 +13,9 @@ __all__ = ['Positions', 'as_table', 'read_positions']
 # (x, y, pixel number of the first pixel): SExtractor counts from one, Python from zero
 PIXEL_COLUMNS = [('x_centroid', 'y_centroid', 0), ('xcentroid', 'ycentroid', 0), ('XWIN_IMAGE', 'YWIN_IMAGE', 1),
                  ('X_IMAGE', 'Y_IMAGE', 1), ('x', 'y', 0), ('x_0', 'y_0', 0), ('x_fit', 'y_fit', 0)]
-SKY_COLUMNS = [('ra', 'dec'), ('RA', 'DEC'), ('Ra', 'Dec'), ('ALPHA_J2000', 'DELTA_J2000'), ('ALPHAWIN_J2000', 'DELTAWIN_J2000'),
-               ('RAJ2000', 'DEJ2000'), ('RA_ICRS', 'DE_ICRS'), ('ra_deg', 'dec_deg'), ('_RAJ2000', '_DEJ2000')]
+SKY_COLUMNS = [('ra', 'dec'), ('RA', 'DEC'), ('Ra', 'Dec'), ('ALPHA_J2000', 'DELTA_J2000'),
+               ('ALPHAWIN_J2000', 'DELTAWIN_J2000'), ('RAJ2000', 'DEJ2000'), ('RA_ICRS', 'DE_ICRS'),
+               ('ra_deg', 'dec_deg'), ('_RAJ2000', '_DEJ2000')]
 COORDINATE_COLUMNS = ('sky_centroid', 'skycoord', 'coord', 'sky_centroid_icrs')
 # columns that hold petroR90 itself, and their unit where the column states none
 RADIUS_COLUMNS = {'petro_r90': None, 'petroR90_r': u.arcsec, 'petroR90': u.arcsec, 'PETROR90_R': u.arcsec,
@@ -196,7 +197,7 @@ def radii(table, radius):
         return (None, None) if name is None else column_radii(table, name)
     if isinstance(radius, str):
         if radius not in table.colnames:
-            raise ValueError(f'there is no column {radius!r} for the radius; there are {", ".join(table.colnames[:12])}')
+            raise ValueError(f'there is no column {radius!r} of radii; there are {", ".join(table.colnames[:12])}')
         return column_radii(table, radius)
     unit = getattr(radius, 'unit', None)
     values = np.ma.filled(np.ma.asarray(getattr(radius, 'value', radius), dtype=float), np.nan)

@@ -14,9 +14,9 @@ __all__ = ['main']
 
 DONE, FAILURE, WRONG_USE = 0, 1, 2
 # ending of the output file: format name of astropy's Table, and its options
+HDF5 = ('hdf5', {'path': 'galvae', 'serialize_meta': True})
 FORMATS = {'.fits': ('fits', {}), '.fit': ('fits', {}), '.ecsv': ('ascii.ecsv', {}), '.parquet': ('parquet', {}),
-           '.vot': ('votable', {}), '.xml': ('votable', {}), '.h5': ('hdf5', {'path': 'galvae', 'serialize_meta': True}),
-           '.hdf5': ('hdf5', {'path': 'galvae', 'serialize_meta': True}), '.csv': ('ascii.csv', {})}
+           '.vot': ('votable', {}), '.xml': ('votable', {}), '.h5': HDF5, '.hdf5': HDF5, '.csv': ('ascii.csv', {})}
 
 
 def main(args=None):
@@ -95,7 +95,8 @@ def add_encode(commands):
     p.add_argument('--radius-column', metavar='NAME', help='column of petroR90; measured without one')
     p.add_argument('--radius-unit', metavar='UNIT', help="'pix' or an angle, where the column states no unit")
     p.add_argument('--unit', help="flux unit, such as nmgy, uJy or MJy/sr, in place of the header's")
-    p.add_argument('--zero-point', metavar='MAG', help='AB magnitude of one count, for all bands or as g=25.1,r=25.3,...')
+    p.add_argument('--zero-point', metavar='MAG',
+                   help='AB magnitude of one count, for all bands or as g=25.1,r=25.3,...')
     p.add_argument('--pixel-scale', type=float, metavar='ARCSEC', help='side of a pixel')
     p.add_argument('--scaled', action='store_true', help="cutouts are at the model's scale already")
     p.add_argument('--rendering', metavar='NAME', help='how the cutouts enter the model; galvae info lists the names')
@@ -183,6 +184,7 @@ def run_demo(options):
         words = ['encode', str(field), '--bands', 'g,r,z', '--device', options.device, '--overwrite',
                  '--picture', str(folder / 'demo.png'), '-o', str(folder / 'demo.fits')]
         run_encode(parser().parse_args(words))
+    print(f'{folder / "demo.fits"} holds the table, {folder / "demo.png"} shows the galaxies')
 
 
 def run_info(options):
@@ -289,8 +291,9 @@ def progress():
 
 
 def tell(message):
-    """What was done, for a person; the output itself is in files."""
-    print('galvae:', message, file=sys.stderr)
+    """What was done, for a person at a terminal; the output itself is in files."""
+    if sys.stderr.isatty():
+        print('galvae:', message, file=sys.stderr)
 
 
 if __name__ == '__main__':

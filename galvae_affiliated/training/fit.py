@@ -5,7 +5,6 @@ import logging
 from pathlib import Path
 
 import lightning
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from torch.utils.data import DataLoader
@@ -16,7 +15,7 @@ from galvae_affiliated.training.dataset import MixedSampler
 from galvae_affiliated.training.networks import GalaxyVAE
 from galvae_affiliated.training.preprocess import Preprocess
 
-__all__ = ['GuidedTraining', 'train']
+__all__ = ['GuidedTraining', 'load_trained', 'train']
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +57,8 @@ class GuidedTraining(lightning.LightningModule):
     def training_step(self, batch, _):
         images, rows = batch
         config, model, n = self.config, self.model, len(rows)
+        # drawn anew each step, so that a resumed run goes on as an unbroken one would have
+        torch.manual_seed(config.seed * 1_000_003 + self.global_step)
         normalised, target = self.views(images, self.global_step)
         mean, logvar = model.encoder(normalised)
         code = mean + torch.exp(0.5 * logvar) * torch.randn_like(mean)
@@ -119,3 +120,26 @@ def train(config, galaxies, rows, folder, *, resume=None, accelerator='auto', lo
         gradient_clip_val=5.0, log_every_n_steps=20, enable_progress_bar=False)
     trainer.fit(module, DataLoader(galaxies, batch_sampler=sampler, num_workers=0), ckpt_path=resume)
     return module
+
+
+def load_trained(checkpoint, config, galaxies):
+    """
+    The model of a checkpoint, with its averaged weights.
+
+    Parameters
+    ----------
+    checkpoint : str or path
+    config : `~galvae_affiliated.training.TrainingConfig`
+    galaxies : `~galvae_affiliated.training.GalaxySet`
+        The set that it was trained on, for its questions and classes.
+
+    Returns
+    -------
+    model : `~galvae_affiliated.training.networks.GalaxyVAE`
+    step : int
+        Optimiser steps that it has had.
+    """
+    saved = torch.load(checkpoint, weights_only=False, map_location='cpu')
+    module = GuidedTraining(config, galaxies)
+    module.load_state_dict(saved['state_dict'])
+    return module.model.eval(), int(saved['global_step'])

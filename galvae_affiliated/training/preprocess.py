@@ -85,8 +85,10 @@ class Rendering(nn.Module):
 
         The bands of flux run from red to blue, as a composite's channels do.
         """
-        flux = torch.where(self.is_rerendered[rendering].view(-1, 1, 1, 1), unrender(image, self.source[rendering]), image)
-        return torch.where(self.is_composite[rendering].view(-1, 1, 1, 1), image, render(flux, self.target[rendering]))
+        is_rerendered = self.is_rerendered[rendering].view(-1, 1, 1, 1)
+        is_composite = self.is_composite[rendering].view(-1, 1, 1, 1)
+        flux = torch.where(is_rerendered, unrender(image, self.source[rendering]), image)
+        return torch.where(is_composite, image, render(flux, self.target[rendering]))
 
 
 def table(rows):
