@@ -2,19 +2,50 @@
 """Find the sources of a field with photutils, and tell them from their neighbours."""
 
 import warnings
+from typing import NamedTuple
 
 import numpy as np
 from astropy.convolution import convolve
 from astropy.table import QTable
-from photutils.segmentation import SourceCatalog, deblend_sources, detect_sources, make_2dgaussian_kernel
+from photutils.segmentation import (
+    SegmentationImage,
+    SourceCatalog,
+    deblend_sources,
+    detect_sources,
+    make_2dgaussian_kernel,
+)
 from photutils.utils.exceptions import NoDetectionsWarning
 
-__all__ = ['detect', 'detection_image']
+__all__ = ['detect', 'detection_image', 'find', 'segment']
 
-THRESHOLD = 3.0  # noise of the smoothed image
-MIN_PIXELS = 20
-KERNEL = (3.0, 5)  # full width at half maximum and size of the smoothing, in pixels
-CONTRAST = 0.1  # share of a blend's flux that makes a peak a source of its own, not a knot of an arm
+
+class Mode(NamedTuple):
+    """
+    How to find sources: first the large ones ("cold"), then the faint ones between them ("hot").
+
+    One mode cannot do both: what finds faint galaxies takes the knots of a
+    large spiral for galaxies too (Rix et al. 2004, ApJS 152, 163).
+
+    Attributes
+    ----------
+    fwhm : float
+        Full width at half maximum of the smoothing, in pixels.
+    threshold : float
+        In units of the noise of the smoothed image.
+    n_pixels : int
+        Connected pixels at least.
+    contrast : float
+        Share of a blend's flux that makes a peak a source of its own.
+    """
+
+    fwhm: float
+    threshold: float
+    n_pixels: int
+    contrast: float
+
+
+COLD = Mode(fwhm=9.0, threshold=8.0, n_pixels=100, contrast=0.05)
+HOT = Mode(fwhm=3.0, threshold=3.0, n_pixels=20, contrast=0.1)
 
 
 def detection_image(images):
@@ -38,22 +69,49 @@ def detection_image(images):
     return np.where(count > 0, total, np.nan).astype(np.float32)
 
 
-def segment(image, *, deblend=True):
-    """Segmentation of a detection image; None where nothing is found."""
+def segment(image):
+    """
+    Which source each pixel of a detection image belongs to.
+
+    Parameters
+    ----------
+    image : (ny, nx) array
+        NaN where pixels are missing.
+
+    Returns
+    -------
+    labels : (ny, nx) int array
+        Zero for sky, sources from one without a gap.
+    """
+    labels, hot = find(image, COLD), find(image, HOT)
+    area = np.bincount(hot.ravel())
+    inside = np.bincount(hot[labels > 0], minlength=len(area))
+    kept = np.flatnonzero((2 * inside <= area) & (np.arange(len(area)) > 0))
+    number = np.zeros(len(area), dtype=labels.dtype)
+    number[kept] = labels.max() + 1 + np.arange(len(kept))
+    return np.where(labels > 0, labels, number[hot])
+
+
+def find(image, mode, *, deblend=True):
+    """(ny, nx) int array: the sources that one `Mode` finds."""
+    labels = np.zeros(image.shape, dtype=np.int32)
     missing = ~np.isfinite(image)
     if missing.all():
-        return None
-    filled = np.where(missing, 0.0, image)
-    smooth = convolve(filled, make_2dgaussian_kernel(KERNEL[0], KERNEL[1]), normalize_kernel=True, boundary='extend')
+        return labels
+    kernel = make_2dgaussian_kernel(mode.fwhm, 2 * int(mode.fwhm) + 1)
+    smooth = convolve(np.where(missing, 0.0, image), kernel, normalize_kernel=True, boundary='extend')
     noise = robust_noise(smooth[~missing])
     if not noise > 0:
-        return None
+        return labels
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', NoDetectionsWarning)
-        found = detect_sources(smooth, THRESHOLD * noise, MIN_PIXELS, mask=missing)
-        if found is None or not deblend:
-            return found
-        return deblend_sources(smooth, found, MIN_PIXELS, contrast=CONTRAST, progress_bar=False)
+        found = detect_sources(smooth, mode.threshold * noise, mode.n_pixels, mask=missing)
+    if found is None:
+        return labels
+    if deblend:
+        found = deblend_sources(smooth, found, mode.n_pixels, contrast=mode.contrast, progress_bar=False)
+    found.relabel_consecutive()
+    return found.data.astype(np.int32)
 
 
 def robust_noise(values):
@@ -78,14 +136,10 @@ def detect(images):
         The source that each pixel belongs to, its row plus one; zero for sky.
     """
     image = detection_image(images)
-    segmentation = segment(image)
+    labels = segment(image)
     table = QTable({'id': np.zeros(0, int), 'x_centroid': np.zeros(0), 'y_centroid': np.zeros(0)})
-    labels = np.zeros(image.shape, dtype=np.int32)
-    if segmentation is not None:
-        segmentation.relabel_consecutive()
-        catalog = SourceCatalog(np.nan_to_num(image), segmentation)
-        xy = np.atleast_2d(catalog.centroid_win)
-        labels = segmentation.data
+    if labels.any():
+        xy = np.atleast_2d(SourceCatalog(np.nan_to_num(image), SegmentationImage(labels)).centroid_win)
         table = QTable({'id': np.arange(1, len(xy) + 1), 'x_centroid': xy[:, 0], 'y_centroid': xy[:, 1]})
     if images.wcs is not None:
         sky = images.wcs.pixel_to_world(table['x_centroid'], table['y_centroid'])

@@ -110,6 +110,8 @@ def planes_of_one(source, bands):
     bands = bands or header_bands(header)
     if bands is None:
         raise ValueError(f'{cube.origin}: expected the names of the bands, such as bands=["g", "r", "z"]')
+    if cube.data.ndim == 2 and len(bands) > 1:
+        raise ValueError(f'{cube.origin}: expected planes or extensions of {", ".join(bands)}, found one image only')
     if cube.data.ndim != 3 or len(cube.data) != len(bands):
         raise ValueError(f'{cube.origin}: the image has shape {cube.data.shape}; expected ({len(bands)}, ny, nx), '
                          f'a plane for each of {", ".join(bands)}')

@@ -137,7 +137,7 @@ def model_of(column):
 def planned_names(bundle, *, split, reconstruction, morphology):
     """Names of the columns that a call will add, so that they can be refused before the work."""
     latent, pose, none = np.zeros((0, bundle.n_latents)), np.zeros((0, bundle.n_pose)), np.zeros(0)
-    encoding = Encoding(latent, latent, pose, none if reconstruction else None, none, none, 'pix')
+    encoding = Encoding(latent, latent, pose, none if reconstruction else None, none, none, none)
     columns = encoding_columns(encoding, bundle, split=split)
     return [c.name for c in columns + (fraction_columns(latent, bundle) if morphology else [])]
 
@@ -193,8 +193,11 @@ def encoding_columns(encoding, bundle, *, split=False):
     if encoding.recon_chi2 is not None:
         columns.append(column('galvae_recon_chi2', encoding.recon_chi2, 'residual of the decoder', 'stat.fit.chi2',
                               bundle))
-    columns.append(column('galvae_radius', encoding.radius, 'petroR90 of the cutout', 'phys.angSize', bundle,
-                          unit=u.Unit(encoding.radius_unit)))
+    # one unit a column: arcsec unless that of a row is not known
+    arcsec = encoding.measured.any() and np.isfinite(encoding.pixel_scale[encoding.measured]).all()
+    radius = encoding.radius * encoding.pixel_scale if arcsec else encoding.radius
+    columns.append(column('galvae_radius', radius, 'petroR90 of the cutout', 'phys.angSize', bundle,
+                          unit=u.arcsec if arcsec else u.pix))
     columns.append(column('galvae_flags', encoding.flags, 'bits of GalvaeFlags', 'meta.code', bundle))
     return columns
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from astropy.table import Column, Table
 from PIL import Image, UnidentifiedImageError
 
-from galvae_affiliated._detect import segment
+from galvae_affiliated._detect import HOT, find
 from galvae_affiliated._petrosian import petrosian_r90
 from galvae_affiliated._resample import resample
 from galvae_affiliated.columns import encoding_columns, fraction_columns, with_columns
@@ -77,6 +77,8 @@ def encode_cutout_set(path, bundle=None, *, pixel_scale=None, scaled=False, rend
         cutouts = FitsFolder(path, bundle, pixel_scale=pixel_scale, scaled=scaled, rendering=rendering, bands=bands,
                              unit=unit, zero_point=zero_point)
     else:
+        if not (bands is None and unit is None and zero_point is None):
+            raise ValueError(f'{path}: bands, unit and zero_point go with FITS cutouts, not with colour images')
         cutouts = ParquetSet(path, bundle, pixel_scale=pixel_scale, scaled=scaled, rendering=rendering)
     transformer = LatentTransformer(bundle, device=device, batch_size=batch_size)
     ids, parts = [], []
@@ -183,7 +185,9 @@ class FitsFolder:
             logger.warning('%s', error)
             return unreadable(self.bundle.grid)
         ny, nx = field.shape
-        radius = nx / self.bundle.field_of_view if self.scaled else np.nan
+        # as for Parquet sets: a cutout whose pixel scale nobody says is at the model's scale already
+        is_scaled = self.scaled or field.pixel_scale is None
+        radius = nx / self.bundle.field_of_view if is_scaled else np.nan
         positions = Positions(np.array([(nx - 1) / 2]), np.array([(ny - 1) / 2]), None, np.array([radius]), None)
         name = next(n for n, bands in self.renderings.items() if bands == field.bands)
         stack = CutoutMaker(field, positions, grid=self.bundle.grid, field_of_view=self.bundle.field_of_view,
@@ -268,8 +272,6 @@ def composite_radius(image, rendering, bundle):
                              intensity[:, :edge].ravel(), intensity[:, -edge:].ravel()])
     intensity = intensity - np.median(border)
     y, x = (intensity.shape[0] - 1) / 2, (intensity.shape[1] - 1) / 2
-    segmentation = segment(intensity, deblend=False)
-    if segmentation is not None:
-        own = segmentation.data[int(y), int(x)]
-        intensity = np.where((segmentation.data != 0) & (segmentation.data != own), np.nan, intensity)
-    return petrosian_r90(intensity, x, y)
+    labels = find(intensity, HOT, deblend=False)
+    own = labels[int(y), int(x)]
+    return petrosian_r90(np.where((labels != 0) & (labels != own), np.nan, intensity), x, y)

@@ -68,8 +68,7 @@ def open_field(images, catalog, bundle, *, radius=None, radius_unit=None, render
         positions = read_positions(table, radius=radius, radius_unit=radius_unit)
     elif np.isnan(positions.radius).any():
         # neighbours have to be told from the galaxy whose radius is measured
-        segmentation = segment(detection_image(field))
-        labels = None if segmentation is None else segmentation.data
+        labels = segment(detection_image(field))
     chosen = next(name for name, bands in renderings.items() if tuple(bands) == field.bands)
     maker = CutoutMaker(field, positions, grid=bundle.grid, field_of_view=bundle.field_of_view, rendering=chosen,
                         labels=labels)

@@ -19,6 +19,7 @@ ALIGNED = 0.1  # pixels; grids that agree so well are the same
 MAX_SAMPLES = 1_000_000  # pixels from which sky and noise are estimated
 # a sky level above so many times the noise is a pedestal, not a residual
 PEDESTAL = 1.0
+COUNTS = 'counts'
 
 
 class FieldImages:
@@ -77,11 +78,8 @@ class FieldImages:
         self.shape = self.planes[0].data.shape
         areas = [pixel_area(plane, pixel_scale) for plane in planes]
         self.pixel_scale = None if areas[1] is None else float(np.sqrt(areas[1]))
-        unit = None if unit is None else parse_unit(unit)
-        if unit is not None:
-            flux_factor(unit)
-        zero_points = by_band(zero_point, self.bands)
-        factors = [calibration(plane, unit, zero_points[i], areas[i]) for i, plane in enumerate(planes)]
+        stated = stated_calibration(unit, zero_point, self.bands)
+        factors = [calibration(plane, *stated[i], areas[i]) for i, plane in enumerate(planes)]
         self.calibrate(factors, subtract_sky, typical)
 
     def calibrate(self, factors, subtract_sky, typical):
@@ -97,7 +95,7 @@ class FieldImages:
         if unknown:
             warnings.warn(f'no flux unit is known for band {", ".join(unknown)}: the scale is estimated from the '
                           'noise, colours and depth are approximate; state a unit, or a zero point and a pixel scale',
-                          GalvaeWarning, stacklevel=6)
+                          GalvaeWarning, stacklevel=5)
             factors = self.estimated_factors(factors, deviation, typical)
         self.factors = np.array(factors)
         self.noise = deviation * np.abs(self.factors)
@@ -228,22 +226,32 @@ def pixel_area(plane, pixel_scale):
     return None if plane.wcs is None else float(proj_plane_pixel_area(plane.wcs)) * 3600.0 ** 2
 
 
-def by_band(value, bands):
-    """A number for each band, from one number or a mapping."""
-    if value is None or np.isscalar(value):
-        return [value] * 3
-    if isinstance(value, dict):
-        missing = [band for band in bands if band not in value]
+def stated_calibration(unit, zero_point, bands):
+    """(unit, zero point) of each band that the user states: (None, None) if nothing, `COUNTS` for counts."""
+    parsed = None if unit is None else parse_unit(unit) or COUNTS
+    if parsed not in (None, COUNTS):
+        flux_factor(parsed)
+        if zero_point is not None:
+            raise ValueError(f"the unit is '{unit}' and there is a zero point; a zero point goes with counts alone")
+    if zero_point is None:
+        return [(parsed, None)] * len(bands)
+    if isinstance(zero_point, dict):
+        missing = [band for band in bands if band not in zero_point]
         if missing:
-            raise ValueError(f'zero_point names {list(value)}; band {missing[0]} is missing')
-        return [value[band] for band in bands]
-    raise TypeError(f'zero_point is a {type(value).__name__}; expected a number, or a dict of band to number')
+            raise ValueError(f'zero_point names {", ".join(zero_point)}; band {missing[0]} is missing')
+        return [(COUNTS, zero_point[band]) for band in bands]
+    if not np.isscalar(zero_point):
+        raise TypeError(f'zero_point is a {type(zero_point).__name__}; expected a number, or a dict of band to number')
+    return [(COUNTS, zero_point)] * len(bands)
 
 
 def calibration(plane, unit, zero_point, area):
     """Nanomaggies per square arcsecond in one pixel value; None if that is not known."""
-    if unit is None and zero_point is None:
+    if unit is None:
         unit, zero_point = plane.unit, plane.zero_point
+    elif unit is COUNTS:
+        # the user says what a number is; the header may still say how bright one is
+        unit, zero_point = None, plane.zero_point if zero_point is None else zero_point
     if unit is not None:
         factor, per_area = flux_factor(unit)
         return factor if per_area else (factor / area if area else None)

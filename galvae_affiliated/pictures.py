@@ -1,18 +1,28 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """A picture of the galaxies as the model sees them, with what it says of them; needs matplotlib."""
 
+import importlib.util
+
 import numpy as np
 
+from galvae_affiliated.flags import GalvaeFlags
 from galvae_affiliated.transformer import LatentTransformer
 
 __all__ = ['caption', 'draw_gallery']
 
 COLUMNS = 8
+WARNINGS = GalvaeFlags.EDGE | GalvaeFlags.MISSING_PIXELS | GalvaeFlags.SMALL | GalvaeFlags.FAINT
+
+
+def check_matplotlib():
+    """Raise, saying what to install, if there is no matplotlib."""
+    if importlib.util.find_spec('matplotlib') is None:
+        raise ModuleNotFoundError("a picture needs matplotlib; install it, or galvae_affiliated with the 'plot' extra")
 
 
 def draw_gallery(path, cutouts, table, bundle, *, limit=48, device='auto'):
     """
-    Draw the cutouts with the largest galaxies first.
+    Draw the cutouts, the largest galaxies first.
 
     Parameters
     ----------
@@ -34,7 +44,8 @@ def draw_gallery(path, cutouts, table, bundle, *, limit=48, device='auto'):
     """
     from matplotlib.figure import Figure
 
-    order = np.argsort(-np.nan_to_num(cutouts.radius, nan=0.0), kind='stable')
+    # sharp and whole ones before those with a warning
+    order = np.lexsort([-np.nan_to_num(cutouts.radius, nan=0.0), (cutouts.flags & WARNINGS) != 0])
     rows = [row for row in order if cutouts.measured[row]][:limit]
     frames = LatentTransformer(bundle, device=device).frames(cutouts[rows]) if rows else []
     n_lines = max(1, -(-len(rows) // COLUMNS))

@@ -5,6 +5,7 @@ import argparse
 import os
 import sys
 import warnings
+from importlib import import_module
 from pathlib import Path
 
 from galvae_affiliated import __version__
@@ -35,7 +36,7 @@ def main(args=None):
     """
     options = parser().parse_args(args)
     warnings.simplefilter('ignore')
-    warnings.simplefilter('always', GalvaeWarning)
+    warnings.simplefilter('once', GalvaeWarning)
     warnings.showwarning = show_warning
     try:
         options.run(options)
@@ -92,7 +93,8 @@ def add_encode(commands):
     p.add_argument('--overwrite', action='store_true', help='replace OUT, and columns of the same names')
     p.add_argument('--bands', help='names of the bands in the order of the images, such as g,r,z')
     p.add_argument('--catalog', metavar='CAT', help='table of the sources; they are detected without one')
-    p.add_argument('--radius-column', metavar='NAME', help='column of petroR90; measured without one')
+    p.add_argument('--radius-column', metavar='NAME',
+                   help='column of petroR90; without it petro_r90 or petroR90_r is taken, else it is measured')
     p.add_argument('--radius-unit', metavar='UNIT', help="'pix' or an angle, where the column states no unit")
     p.add_argument('--unit', help="flux unit, such as nmgy, uJy or MJy/sr, in place of the header's")
     p.add_argument('--zero-point', metavar='MAG',
@@ -114,6 +116,7 @@ def run_encode(options):
     """Encode images with a catalogue, or a set of cutouts."""
     kind, keywords = output_format(options.output)
     check_output(options.output, options.overwrite)
+    check_combinations(options, kind)
     if is_cutout_set(options.images):
         table = encode_set(options)
     else:
@@ -122,10 +125,20 @@ def run_encode(options):
     tell(f'{len(table)} rows written to {options.output}')
 
 
+def check_combinations(options, kind):
+    """Refuse before the work what could not be done after it."""
+    if kind == 'ascii.csv' and not options.split:
+        raise ValueError(f'{options.output}: CSV has no vector columns; --split makes a column a latent')
+    if options.picture and options.no_morphology:
+        raise ValueError('--picture shows the vote fractions; leave out --no-morphology')
+    if options.picture:
+        import_module('galvae_affiliated.pictures').check_matplotlib()
+
+
 def encode_set(options):
     from galvae_affiliated.cutout_sets import encode_cutout_set
 
-    for name in ('catalog', 'radius_column', 'picture'):
+    for name in ('catalog', 'radius_column', 'radius_unit', 'picture'):
         if getattr(options, name):
             raise ValueError(f'--{name.replace("_", "-")} goes with images of a field, not with a set of cutouts')
     return encode_cutout_set(options.images[0], options.model, pixel_scale=options.pixel_scale, scaled=options.scaled,
@@ -163,8 +176,6 @@ def draw(images, table, options, settings):
     from galvae_affiliated.registry import get_model
 
     bundle = get_model(options.model)
-    if options.no_morphology:
-        raise ValueError('--picture shows the vote fractions; leave out --no-morphology')
     settings = {**settings, 'radius': 'galvae_radius', 'radius_unit': None}
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', GalvaeWarning)  # said already
@@ -236,14 +247,26 @@ def check_output(path, overwrite):
 
 def write(table, path, kind, keywords):
     """Write beside the target, then rename: a run that is ended leaves no half table."""
-    if kind == 'ascii.csv' and any(len(column.shape) > 1 for column in table.columns.values()):
-        raise ValueError(f'{path}: CSV has no vector columns; --split makes a column a latent')
+    if kind in ('votable', 'ascii.csv'):
+        table = without_coordinates(table)
     unfinished = Path(path).with_name(f'.{Path(path).name}.part')
     try:
         table.write(unfinished, format=kind, overwrite=True, **keywords)
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def without_coordinates(table):
+    """SkyCoord columns as two of degrees: VOTable and CSV cannot hold the object."""
+    from astropy.coordinates import SkyCoord
+
+    for name in [name for name in table.colnames if isinstance(table[name], SkyCoord)]:
+        place, sky = table.index_column(name), table[name].icrs
+        table.replace_column(name, sky.ra)
+        table.rename_column(name, f'{name}.ra')
+        table.add_column(sky.dec, index=place + 1, name=f'{name}.dec')
+    return table
 
 
 def read_catalog(path):

@@ -25,12 +25,12 @@ class Encoding:
     pose : (N, n_pose) float32 array
         What a rotation, flip, shift or zoom of the image changes.
     recon_chi2 : (N,) float32 array or None
-        Mean square residual of the decoded image, over that of the training images.
+        Mean square residual of the decoded image, over the variance that training images have.
     flags : (N,) int32 array
     radius : (N,) float32 array
-        petroR90 in arcsec where the pixel scale is known, in pixels otherwise.
-    radius_unit : str
-        'arcsec' or 'pix'.
+        petroR90 in pixels of the image.
+    pixel_scale : (N,) float32 array
+        Side of a pixel in arcsec, NaN where it is not known.
     """
 
     latent: np.ndarray
@@ -39,7 +39,7 @@ class Encoding:
     recon_chi2: np.ndarray | None
     flags: np.ndarray
     radius: np.ndarray
-    radius_unit: str
+    pixel_scale: np.ndarray
 
     def __len__(self):
         return len(self.latent)
@@ -56,8 +56,7 @@ class Encoding:
             values = [getattr(part, name) for part in parts]
             return None if values[0] is None else np.concatenate(values)
 
-        arrays = {name: join(name) for name in cls.__dataclass_fields__ if name != 'radius_unit'}
-        return cls(**arrays, radius_unit=parts[0].radius_unit)
+        return cls(**{name: join(name) for name in cls.__dataclass_fields__})
 
 
 class LatentTransformer(TransformerMixin, BaseEstimator):
@@ -199,13 +198,11 @@ class LatentTransformer(TransformerMixin, BaseEstimator):
         encoding : `Encoding`
         """
         stack = as_stack(cutouts, self.model.grid)
-        arcsec = bool(len(stack)) and bool(np.isfinite(stack.pixel_scale).all())
         parts = [self.encode_batch(stack[i:i + self.batch_size], reconstruction)
                  for i in range(0, max(len(stack), 1), self.batch_size)]
-        radius = stack.radius * (stack.pixel_scale if arcsec else 1.0)
         latent, error, pose, chi2, flags = (np.concatenate(p) for p in zip(*parts))
-        return Encoding(latent, error, pose, chi2 if reconstruction else None, flags, radius.astype(np.float32),
-                        'arcsec' if arcsec else 'pix')
+        return Encoding(latent, error, pose, chi2 if reconstruction else None, flags,
+                        stack.radius.astype(np.float32), stack.pixel_scale.astype(np.float32))
 
     def frames(self, cutouts):
         """
@@ -238,14 +235,31 @@ class LatentTransformer(TransformerMixin, BaseEstimator):
             error[rows] = np.exp(0.5 * logvar)
             if reconstruction:
                 decoded = self.inverse_transform(latent[rows], pose=pose[rows])
-                chi2[rows] = reduced_chi2(decoded, *seen, bundle.manifest['reconstruction']['rms'])
-                flags[chi2 > bundle.manifest['reconstruction']['chi2_99']] |= GalvaeFlags.POOR_FIT
+                usual = bundle.manifest['reconstruction']
+                chi2[rows] = reduced_chi2(decoded, *seen, usual['floor'], usual['slope'])
+                flags[chi2 > usual['chi2_99']] |= GalvaeFlags.POOR_FIT
         return latent, error, pose, chi2, flags
 
 
-def reduced_chi2(decoded, frame, weight, rms):
-    """Mean square residual of each image, in units of ``rms`` (3,) of the channels, over the pixels that count."""
-    square = ((decoded - frame) / np.asarray(rms, dtype=np.float32).reshape(1, 3, 1, 1)) ** 2
+def reduced_chi2(decoded, frame, weight, floor, slope):
+    """
+    Mean square residual of each image in units of the variance that training images have.
+
+    Parameters
+    ----------
+    decoded, frame : (N, 3, grid, grid) arrays
+        Composites.
+    weight : (N, 3, grid, grid) array
+        Share of each pixel that counts.
+    floor, slope : (3,) sequences
+        Variance ``floor + slope * decoded`` of each channel: of the sky, and more where the galaxy is bright.
+
+    Returns
+    -------
+    chi2 : (N,) array
+    """
+    floor, slope = (np.asarray(x, dtype=np.float32).reshape(1, 3, 1, 1) for x in (floor, slope))
+    square = (decoded - frame) ** 2 / (floor + slope * decoded)
     return (weight * square).sum(axis=(1, 2, 3)) / np.maximum(weight.sum(axis=(1, 2, 3)), 1e-6)
 
 

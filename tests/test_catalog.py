@@ -9,10 +9,11 @@ from astropy.table import MaskedColumn, QTable, Table
 from photutils.segmentation import SourceCatalog, detect_sources
 from photutils.utils import CutoutImage
 
-from galvae_affiliated import ModelBundle, encode_catalog, get_latents, get_model
+from galvae_affiliated import encode_catalog, get_latents, get_model
 from galvae_affiliated.flags import describe_flags
 
 PIXEL = 0.262
+CLOSE = 2e-3  # a shift by a tenth of a pixel changes latents by more
 FAST = {'morphology': False, 'reconstruction': False}
 
 
@@ -68,7 +69,7 @@ def test_rows_keep_their_order_and_columns(field, galaxies):
     assert np.array_equal(table['vector'], galaxies['vector'][::-1])
     assert table.meta['origin'] == 'test'
     alone = encode_catalog(field, galaxies[3:4], **FAST)
-    assert np.allclose(alone['galvae_latent'], table['galvae_latent'][2:3], atol=1e-3)
+    assert np.allclose(alone['galvae_latent'], table['galvae_latent'][2:3], atol=CLOSE)
 
 
 def test_rows_that_cannot_be_measured_are_masked(field, galaxies):
@@ -91,7 +92,8 @@ def test_detected_sources(field):
     assert flags(table) == [[]] * 6
 
 
-@pytest.mark.parametrize('kind', ['Table', 'QTable', 'x_centroid', 'xcentroid', 'SExtractor', 'structured', 'ra and dec', 'SkyCoord column',
+@pytest.mark.parametrize('kind', ['Table', 'QTable', 'x_centroid', 'xcentroid', 'SExtractor', 'structured',
+                                  'ra and dec', 'SkyCoord column',
                                   'SkyCoord', 'galactic', 'pandas', 'CutoutImage', 'big-endian', 'masked'])
 def test_catalogues_give_the_same_latents(field, pixels, expected, kind):
     x, y = pixels
@@ -112,7 +114,7 @@ def test_catalogues_give_the_same_latents(field, pixels, expected, kind):
         'big-endian': lambda: Table({'x': x.astype('>f8'), 'y': y.astype('>f8')}),
         'masked': lambda: Table({'x': MaskedColumn(x, mask=False), 'y': y}, masked=True),
     }[kind]()
-    assert np.allclose(latents(field, catalog), expected, atol=1e-2)
+    assert np.allclose(latents(field, catalog), expected, atol=CLOSE)
 
 
 def test_source_catalog_of_photutils(field, pixels):
@@ -122,7 +124,7 @@ def test_source_catalog_of_photutils(field, pixels):
     assert len(table) == 6
     assert 'kron_flux' in table.colnames
     x, y = np.transpose(catalog.centroid)
-    assert np.allclose(table['galvae_latent'], latents(field, Table({'x': x, 'y': y})), atol=1e-2)
+    assert np.allclose(table['galvae_latent'], latents(field, Table({'x': x, 'y': y})), atol=CLOSE)
 
 
 def test_sep_catalog(field):
@@ -130,7 +132,8 @@ def test_sep_catalog(field):
     objects = sep.extract(np.ascontiguousarray(field['r'].data, dtype=float), 0.3)
     table = encode_catalog(field, objects, radius=12.0, **FAST)
     assert len(table) == len(objects)
-    assert np.allclose(table['galvae_latent'], latents(field, Table({'x': objects['x'], 'y': objects['y']})), atol=1e-2)
+    assert np.allclose(table['galvae_latent'], latents(field, Table({'x': objects['x'], 'y': objects['y']})),
+                       atol=CLOSE)
 
 
 def test_list_of_cutouts(field):
@@ -138,7 +141,7 @@ def test_list_of_cutouts(field):
     table = encode_catalog(field, cutouts, radius=12.0, **FAST)
     assert flags(table) == [[], ['BAD_POSITION'], []]
     expected = latents(field, Table({'x': [98.0, np.nan, 143.0], 'y': [142.0, np.nan, 61.0]}))
-    assert np.allclose(table['galvae_latent'].filled(np.nan), expected, atol=1e-2, equal_nan=True)
+    assert np.allclose(table['galvae_latent'].filled(np.nan), expected, atol=CLOSE, equal_nan=True)
 
 
 @pytest.mark.parametrize('kind', ['files', 'list', 'cube', 'Quantity', 'uJy', 'big-endian', 'double', 'cube in a file'])
@@ -162,23 +165,23 @@ def test_images_give_the_same_latents(field, field_files, pixels, expected, tmp_
     else:
         images = {band: array.astype({'big-endian': '>f4', 'double': '>f8'}[kind]) for band, array in arrays.items()}
     catalog = Table({'x': pixels[0], 'y': pixels[1]})
-    assert np.allclose(latents(images, catalog, **options), expected, atol=1e-2)
+    assert np.allclose(latents(images, catalog, **options), expected, atol=CLOSE)
 
 
 @pytest.mark.parametrize('dtype', ['i2', '>i4', 'u2'])
-def test_integer_images(field, pixels, expected, dtype):
-    """Counts of 1/5000 nanomaggy on a pedestal."""
-    counts = {band: np.clip(np.round(1000 + 5000 * image.data.astype(float)), 0, 2 ** 16 - 1).clip(0, np.iinfo(dtype).max).astype(dtype)
-              for band, image in field.items()}
+def test_integer_images(field, pixels, dtype):
+    """The same counts as integers and as floats."""
+    counts = {band: np.round(1000 + 1000 * image.data).astype(dtype) for band, image in field.items()}
     catalog = Table({'x': pixels[0], 'y': pixels[1]})
-    found = encode_catalog(counts, catalog, radius=12 * PIXEL * u.arcsec, zero_point=22.5 + 2.5 * np.log10(5000), pixel_scale=PIXEL, **FAST)
-    assert flags(found) == [[]] * 3
-    if dtype == '>i4':
-        assert np.abs(found['galvae_latent'] - expected).max() < 0.5
+    options = {'zero_point': 30.0, 'pixel_scale': PIXEL}
+    floats = {band: image.astype(float) for band, image in counts.items()}
+    assert np.allclose(latents(counts, catalog, **options), latents(floats, catalog, **options), atol=CLOSE)
 
 
-@pytest.mark.parametrize('empty', [Table({'x': [], 'y': []}), QTable({'ra': [] * u.deg, 'dec': [] * u.deg}), [], SkyCoord([], [], unit='deg'),
-                                   np.zeros(0, dtype=[('x', float), ('y', float)])], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize('empty', [Table({'x': [], 'y': []}), QTable({'ra': [] * u.deg, 'dec': [] * u.deg}), [],
+                                   SkyCoord([], [], unit='deg'),
+                                   np.zeros(0, dtype=[('x', float), ('y', float)])],
+                                   ids=lambda value: type(value).__name__)
 def test_no_sources(field, empty):
     table = encode_catalog(field, empty)
     assert len(table) == 0
@@ -226,7 +229,7 @@ def test_read_only_columns(field, pixels, expected):
     x, y = (values.copy() for values in pixels)
     x.setflags(write=False)
     y.setflags(write=False)
-    assert np.allclose(latents(field, Table({'x': x, 'y': y}, copy=False)), expected, atol=1e-3)
+    assert np.allclose(latents(field, Table({'x': x, 'y': y}, copy=False)), expected, atol=CLOSE)
 
 
 def test_columns_that_exist(field, galaxies):
@@ -235,7 +238,7 @@ def test_columns_that_exist(field, galaxies):
         encode_catalog(field, first, **FAST)
     again = encode_catalog(field, first, overwrite=True, **FAST)
     assert again.colnames == first.colnames
-    assert np.allclose(again['galvae_latent'], first['galvae_latent'], atol=1e-3)
+    assert np.allclose(again['galvae_latent'], first['galvae_latent'], atol=CLOSE)
     galaxies['galvae_flags'] = 0
     with pytest.raises(ValueError, match="'galvae_flags'"):
         encode_catalog(field, galaxies, **FAST)
@@ -256,7 +259,7 @@ def test_batches_and_chunks(field, galaxies, monkeypatch):
     calls = []
     parts = encode_catalog(field, galaxies, batch_size=3, progress=lambda done, total: calls.append((done, total)))
     assert calls == [(4, 6), (6, 6)]
-    assert np.allclose(parts['galvae_latent'], whole['galvae_latent'], atol=1e-3)
+    assert np.allclose(parts['galvae_latent'], whole['galvae_latent'], atol=CLOSE)
     assert np.array_equal(parts['galvae_flags'], whole['galvae_flags'])
 
 
@@ -265,7 +268,7 @@ def test_other_model(field, galaxies, other_bundle, tmp_path):
     assert table['galvae_latent'].info.meta['galvae_model'] == other_bundle.id
     other_bundle.write(tmp_path / 'model')
     from_file = encode_catalog(field, galaxies, tmp_path / 'model', **FAST)
-    assert from_file['galvae_latent'].info.meta['galvae_model'] == ModelBundle.read(tmp_path / 'model').id == other_bundle.id
+    assert from_file['galvae_latent'].info.meta['galvae_model'] == other_bundle.id
     with pytest.raises(ValueError, match="no model and no file 'nothing'; the models are"):
         encode_catalog(field, galaxies, 'nothing')
 
@@ -280,7 +283,8 @@ def test_measured_radius_in_pixels_without_pixel_scale(field, galaxies):
 
 
 @pytest.mark.parametrize(('change', 'options', 'error', 'message'), [
-    ('ra and dec', {}, ValueError, 'no WCS'), ('', {'unit': 'K'}, ValueError, 'not a flux unit'), ('', {'radius': 'size'}, ValueError, "'size'"),
+    ('ra and dec', {}, ValueError, 'no WCS'), ('', {'unit': 'K'}, ValueError, 'not a flux unit'),
+    ('', {'radius': 'size'}, ValueError, "'size'"),
     ('no positions', {}, ValueError, 'no positions'), ('strings', {}, TypeError, 'expected numbers'),
     ('', {'bands': ['g', 'r']}, ValueError, 'bands are'), ('', {'rendering': 'x'}, ValueError, 'no rendering'),
     ('', {'device': 'tpu'}, ValueError, "device is 'tpu'"), ('', {'batch_size': 0}, ValueError, 'batch_size is 0'),

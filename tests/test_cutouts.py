@@ -107,7 +107,8 @@ def test_radius_does_not_depend_on_the_pixels(grid):
         y, x = np.mgrid[:100 * scale, :100 * scale]
         centre = 49.5 * scale + (scale - 1) / 2
         galaxy = np.exp(-np.hypot(x - centre, y - centre) / (5 * scale)) / scale ** 2
-        stacks.append(one([galaxy] * 3, centre, centre, 15.0 * scale, bands='grz', unit='nmgy', pixel_scale=PIXEL / scale))
+        stacks.append(one([galaxy] * 3, centre, centre, 15.0 * scale, bands='grz', unit='nmgy',
+                          pixel_scale=PIXEL / scale))
     near = np.s_[:, :, grid // 4:-grid // 4, grid // 4:-grid // 4]
     peak = stacks[0].data.max()
     assert np.abs(stacks[0].data[near] - stacks[1].data[near]).max() < 0.08 * peak
@@ -172,7 +173,8 @@ def test_position_that_is_not_finite(field, x, y):
     assert flags_of(field, x, y) == ['BAD_POSITION']
 
 
-@pytest.mark.parametrize(('x', 'y'), [(-0.6, 50.0), (50.0, -0.6), (199.6, 50.0), (50.0, 199.6), (-1e30, 50.0), (1e9, 1e9)])
+@pytest.mark.parametrize(('x', 'y'), [(-0.6, 50.0), (50.0, -0.6), (199.6, 50.0), (50.0, 199.6), (-1e30, 50.0),
+                                      (1e9, 1e9)])
 def test_position_off_the_image(field, x, y):
     assert flags_of(field, x, y) == ['OFF_IMAGE']
 

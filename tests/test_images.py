@@ -66,14 +66,16 @@ def per_square_arcsecond(flux):
 
 
 @pytest.mark.parametrize(('convert', 'unit'), [
-    (lambda flux: flux, 'nmgy'), (lambda flux: 1e-9 * flux, 'mgy'), (lambda flux: 3.631 * flux, 'uJy'), (lambda flux: 3.631 * flux, u.uJy),
+    (lambda flux: flux, 'nmgy'), (lambda flux: 1e-9 * flux, 'mgy'), (lambda flux: 3.631 * flux, 'uJy'),
+    (lambda flux: 3.631 * flux, u.uJy),
     (per_square_arcsecond, 'MJy/sr'), (lambda flux: flux / PIXEL ** 2, 'nmgy/arcsec2')])
 def test_units_give_the_same_flux(arrays, expected, convert, unit):
     converted = {band: convert(flux) for band, flux in arrays.items()}
     images = open_images(converted, unit=unit, pixel_scale=PIXEL)
     assert np.allclose(images.whole(), expected, rtol=1e-4)
     if not isinstance(unit, str):
-        assert np.allclose(open_images({b: v * unit for b, v in converted.items()}, pixel_scale=PIXEL).whole(), expected, rtol=1e-4)
+        assert np.allclose(open_images({b: v * unit for b, v in converted.items()}, pixel_scale=PIXEL).whole(),
+                           expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize('zero_point', [27.0, {'g': 27.0, 'r': 27.0, 'z': 27.0}, np.float32(27.0), np.int64(27)])
@@ -92,7 +94,8 @@ def test_zero_point_of_each_band(arrays, expected):
 
 
 def test_bands_may_have_different_units(arrays, expected):
-    images = {'g': arrays['g'] * photometric.nmgy, 'r': 3.631 * arrays['r'] * u.uJy, 'z': arrays['z'] * photometric.nmgy}
+    images = {'g': arrays['g'] * photometric.nmgy, 'r': 3.631 * arrays['r'] * u.uJy,
+              'z': arrays['z'] * photometric.nmgy}
     assert np.allclose(open_images(images, pixel_scale=PIXEL).whole(), expected, rtol=1e-4)
 
 
@@ -101,7 +104,8 @@ def test_given_unit_counts_more_than_the_stated(field, expected):
     assert np.allclose(images.whole(), expected / 3.631, rtol=1e-4)
 
 
-@pytest.mark.parametrize(('unit', 'message'), [('K', 'is not a flux unit'), ('furlong/', 'is not a unit'), (u.mag, 'is not a flux unit')])
+@pytest.mark.parametrize(('unit', 'message'), [('K', 'is not a flux unit'), ('furlong/', 'is not a unit'),
+                                               (u.mag, 'is not a flux unit')])
 def test_wrong_unit(arrays, unit, message):
     with pytest.raises(ValueError, match=message):
         open_images(arrays, unit=unit, pixel_scale=PIXEL)
@@ -224,7 +228,7 @@ def test_mask_of_another_shape(arrays):
                                                 (['g', 'r', 'y'], 'takes'), (['g', 'r', 'i', 'z'], 'takes')])
 def test_wrong_bands(arrays, names, message):
     with pytest.raises(ValueError, match=message):
-        open_images({name: arrays['r'] for name in names}, unit='nmgy')
+        open_images(dict.fromkeys(names, arrays['r']), unit='nmgy')
 
 
 def test_order_of_the_bands_does_not_matter(field):

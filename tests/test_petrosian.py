@@ -17,7 +17,8 @@ PROFILES = {
 def petrosian_of(profile):
     """R90 and flux of a continuous profile, in its scale lengths, from the definitions of SDSS."""
     r = np.linspace(0, 60, 60001)
-    flux = np.concatenate([[0], np.cumsum(2 * np.pi * (r[1:] + r[:-1]) / 2 * np.diff(r) * profile((r[1:] + r[:-1]) / 2))])
+    flux = np.concatenate([[0],
+                           np.cumsum(2 * np.pi * (r[1:] + r[:-1]) / 2 * np.diff(r) * profile((r[1:] + r[:-1]) / 2))])
     at = np.array([0.8, 1.25])[:, None] * r[None, 1:40000]
     inner, outer = np.interp(at, r, flux)
     ring = (outer - inner) / (np.pi * (1.25 ** 2 - 0.8 ** 2) * r[1:40000] ** 2)
@@ -36,7 +37,8 @@ def galaxy(profile, scale, size, *, x=None, y=None):
 
 
 @pytest.mark.parametrize(('kind', 'scale', 'size', 'tolerance'), [
-    ('exponential', 5.0, 161, 0.02), ('exponential', 2.0, 161, 0.03), ('exponential', 12.0, 301, 0.02), ('gaussian', 6.0, 121, 0.02),
+    ('exponential', 5.0, 161, 0.02), ('exponential', 2.0, 161, 0.03), ('exponential', 12.0, 301, 0.02),
+    ('gaussian', 6.0, 121, 0.02),
     ('Sersic 2', 6.0, 241, 0.03), ('de Vaucouleurs', 8.0, 301, 0.05)])
 def test_against_the_continuous_profile(kind, scale, size, tolerance):
     profile = PROFILES[kind]
@@ -47,7 +49,8 @@ def test_against_the_continuous_profile(kind, scale, size, tolerance):
 
 def test_published_concentration():
     """R90 / R50 of an exponential is 2.3 (Shimasaku et al. 2001), and R50 is 1.68 scale lengths."""
-    assert petrosian_r90(galaxy(PROFILES['exponential'], 6.0, 201), 100, 100) == pytest.approx(2.3 * 1.68 * 6.0, rel=0.03)
+    assert petrosian_r90(galaxy(PROFILES['exponential'], 6.0, 201), 100, 100) == pytest.approx(2.3 * 1.68 * 6.0,
+                                                                                               rel=0.03)
 
 
 def test_against_photutils():
@@ -107,7 +110,8 @@ def test_galaxy_at_the_edge():
 
 
 @pytest.mark.parametrize('image', [
-    np.zeros((40, 40)), np.full((40, 40), np.nan), np.full((40, 40), -1.0), np.ones((40, 40)), -galaxy(PROFILES['exponential'], 4.0, 40),
+    np.zeros((40, 40)), np.full((40, 40), np.nan), np.full((40, 40), -1.0), np.ones((40, 40)),
+    -galaxy(PROFILES['exponential'], 4.0, 40),
     np.ones((1, 1)), np.zeros((3, 50))], ids=['zero', 'missing', 'negative', 'flat', 'hole', 'one pixel', 'strip'])
 def test_no_light(image):
     ny, nx = image.shape

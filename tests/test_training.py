@@ -197,7 +197,7 @@ def manifest():
     return {'name': 'tiny', 'version': '0', 'input': {'grid': GRID, 'field_of_view': 5.12, 'typical': {}},
             'renderings': survey_renderings(1.0), 'latents': {'n_latents': 4, 'n_pose': 2},
             'questions': {q: {'answers': a, 'parent': None} for q, a in QUESTION.items()},
-            'reconstruction': {'rms': [0.1, 0.1, 0.1], 'chi2_99': 1e6}}
+            'reconstruction': {'floor': [0.01] * 3, 'slope': [0.0] * 3, 'chi2_99': 1e6}}
 
 
 def test_the_exported_bundle_encodes_through_the_ordinary_door(galaxies, trained, tmp_path):

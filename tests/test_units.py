@@ -10,7 +10,8 @@ from galvae_affiliated._units import flux_factor, header_unit, parse_unit, zero_
 
 @pytest.mark.parametrize(('text', 'nanomaggies'), [
     ('nmgy', 1.0), ('nanomaggies', 1.0), ('nanomaggy', 1.0), ('mgy', 1e9), ('uJy', 1 / 3.631), ('nJy', 1e-3 / 3.631),
-    ('Jy', 1e6 / 3.631), ('erg / (s cm2 Hz)', 1e29 / 3.631), (photometric.nmgy, 1.0), (10 * u.uJy, None), (u.uJy, 1 / 3.631)])
+    ('Jy', 1e6 / 3.631), ('erg / (s cm2 Hz)', 1e29 / 3.631), (photometric.nmgy, 1.0), (10 * u.uJy, None),
+    (u.uJy, 1 / 3.631)])
 def test_flux_density(text, nanomaggies):
     if nanomaggies is None:  # a scaled unit
         text, nanomaggies = u.Unit(text), 10 / 3.631
@@ -33,7 +34,8 @@ def test_ab_magnitude_of_a_flux():
     assert jansky * flux_factor(u.Jy)[0] == pytest.approx(1.0, rel=1e-3)
 
 
-@pytest.mark.parametrize('text', ['adu', 'ADU', 'DN/s', 'counts', 'count', 'electron', 'e-/s', 'ct / s', '', u.adu, u.ct, u.electron,
+@pytest.mark.parametrize('text', ['adu', 'ADU', 'DN/s', 'counts', 'count', 'electron', 'e-/s', 'ct / s', '', u.adu,
+                                  u.ct, u.electron,
                                   u.electron / u.s, u.dimensionless_unscaled])
 def test_counts_are_no_unit_of_flux(text):
     assert parse_unit(text) is None
@@ -70,12 +72,14 @@ def test_header_states_a_unit():
     assert header_unit(fits.Header({'BUNIT': 'uJy', 'MAGZERO': 25.0})) == (u.uJy, None)
 
 
-@pytest.mark.parametrize('header', [{'BUNIT': 'adu', 'MAGZERO': 25.0}, {'MAGZERO': 25.0}, {'MAGZPT': 25.0, 'BUNIT': 'counts/sec'}])
+@pytest.mark.parametrize('header', [{'BUNIT': 'adu', 'MAGZERO': 25.0}, {'MAGZERO': 25.0},
+                                    {'MAGZPT': 25.0, 'BUNIT': 'counts/sec'}])
 def test_header_states_a_zero_point(header):
     assert header_unit(header) == (None, 25.0)
 
 
-@pytest.mark.parametrize('header', [None, {}, {'BUNIT': 'adu'}, {'BUNIT': 'K'}, {'BUNIT': 'no unit'}, {'MAGZERO': 'unknown'},
+@pytest.mark.parametrize('header', [None, {}, {'BUNIT': 'adu'}, {'BUNIT': 'K'}, {'BUNIT': 'no unit'},
+                                    {'MAGZERO': 'unknown'},
                                     {'MAGZERO': True}, {'MAGZERO': np.nan}, {'SURVEY': 'HST'}])
 def test_header_states_nothing(header):
     assert header_unit(header) == (None, None)

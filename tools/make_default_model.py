@@ -30,8 +30,10 @@ from galvae_affiliated.training.fit import load_trained, train
 from galvae_affiliated.training.galaxy_zoo import GZ2_QUESTIONS, question_entries, survey_renderings
 from galvae_affiliated.training.heads import calibrate
 from galvae_affiliated.training.preprocess import Preprocess, Rendering
+from galvae_affiliated.transformer import reduced_chi2
 
 VALIDATION_SHARE = 0.08
+FAINT = 0.04  # composite level below which a pixel is sky
 EXPOSURES = (0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
 # usual noise of a pixel of 0.262 arcsec in nanomaggies per square arcsecond (measured on Legacy Surveys images; i is
 # between r and z), and flux relative to r of a galaxy of g - r = 0.65, r - i = 0.3, r - z = 0.5
@@ -62,8 +64,10 @@ def run_bundle(options):
     heads = calibrate(model.heads, encode(model, preprocess, images_of(galaxies, labelled))[0],
                       [torch.from_numpy(v.fractions[labelled]) for v in galaxies.votes.values()],
                       [torch.from_numpy(v.weight[labelled]) for v in galaxies.votes.values()])
-    rms, chi2 = residuals(model, preprocess, images_of(galaxies, rows))
-    exposure, by_exposure = choose_exposure(model, preprocess, options.adapt, rms)
+    seen = reconstruct(model, preprocess, images_of(galaxies, rows))
+    floor, slope = residual_variance(*seen)
+    chi2 = reduced_chi2(*seen, floor, slope)
+    exposure, by_exposure = choose_exposure(model, preprocess, options.adapt, floor, slope)
     print('chi2 by exposure', by_exposure, '->', exposure)
     manifest = {
         'name': DEFAULT_MODEL, 'version': '1', 'licence': 'BSD-3-Clause',
@@ -73,7 +77,7 @@ def run_bundle(options):
         'renderings': survey_renderings(exposure),
         'latents': {'n_latents': config.n_latents, 'n_pose': config.n_pose},
         'questions': question_entries(),
-        'reconstruction': {'rms': rms, 'chi2_99': float(np.quantile(chi2, 0.99))},
+        'reconstruction': {'floor': floor, 'slope': slope, 'chi2_99': float(np.quantile(chi2, 0.99))},
         'training': describe_training(config, galaxies, held_out, step, exposure, by_exposure),
     }
     # real images for the comparison with PyTorch; none is kept
@@ -113,19 +117,25 @@ def encode(model, preprocess, images):
 
 
 @torch.inference_mode()
-def residuals(model, preprocess, images, rms=None):
-    """Root mean square residual a channel, and each image's mean square residual in units of it."""
+def reconstruct(model, preprocess, images):
+    """Decoded images, frames and weights, as arrays in the range of composites."""
     latent, pose, frame, weight = encode(model, preprocess, images)
     decoded = torch.cat([model.decoder(z, p) for z, p in zip(latent.split(128), pose.split(128))])
-    square = weight * (decoded * preprocess.scale + preprocess.sky - frame).pow(2)
-    if rms is None:
-        rms = (square.sum((0, 2, 3)) / weight.sum((0, 2, 3))).sqrt()
-    rms = torch.as_tensor(rms)
-    chi2 = (square / rms.view(1, 3, 1, 1) ** 2).sum((1, 2, 3)) / weight.sum((1, 2, 3))
-    return [float(x) for x in rms], chi2.numpy()
+    decoded = (decoded * preprocess.scale + preprocess.sky).clamp(0.0, 1.0)
+    return decoded.numpy(), frame.numpy(), weight.numpy()
 
 
-def choose_exposure(model, preprocess, path, rms):
+def residual_variance(decoded, frame, weight):
+    """Variance of each channel's residuals at the sky's level, and how it grows with the decoded light."""
+    square = (decoded - frame) ** 2
+    faint = weight * (decoded < FAINT)
+    floor = (faint * square).sum((0, 2, 3)) / faint.sum((0, 2, 3))
+    excess = weight * decoded * (square - floor.reshape(1, 3, 1, 1))
+    slope = excess.sum((0, 2, 3)) / (weight * decoded ** 2).sum((0, 2, 3))
+    return [float(x) for x in floor], [max(float(x), 0.0) for x in slope]
+
+
+def choose_exposure(model, preprocess, path, floor, slope):
     """The factor on SDSS's published scales at which the model explains another survey's galaxies best."""
     bundle = argparse.Namespace(renderings=survey_renderings(1.0))
     rows = pq.read_table(path, columns=['image', 'split', 'pixel_scale_arcsec']).to_pylist()
@@ -140,7 +150,8 @@ def choose_exposure(model, preprocess, path, rms):
     by_exposure = {}
     for exposure in EXPOSURES:
         composites = Rendering(survey_renderings(exposure))(cutouts, torch.full((len(cutouts),), 3))
-        by_exposure[exposure] = float(np.median(residuals(model, preprocess, composites, rms)[1]))
+        chi2 = reduced_chi2(*reconstruct(model, preprocess, composites), floor, slope)
+        by_exposure[exposure] = float(np.median(chi2))
     return min(by_exposure, key=by_exposure.get), by_exposure
 
 
