@@ -44,7 +44,7 @@ class Mode(NamedTuple):
     contrast: float
 
 
-COLD = Mode(fwhm=9.0, threshold=8.0, n_pixels=100, contrast=0.05)
+COLD = Mode(fwhm=7.0, threshold=8.0, n_pixels=80, contrast=0.05)
 HOT = Mode(fwhm=3.0, threshold=3.0, n_pixels=20, contrast=0.1)
 
 
@@ -62,7 +62,7 @@ def detection_image(images):
         With unit noise where all bands are known.
     """
     noise = np.where(images.noise > 0, images.noise, 1.0).astype(np.float32)
-    scaled = images.whole() / noise[:, None, None]
+    scaled = (images.whole() - images.residual.astype(np.float32)[:, None, None]) / noise[:, None, None]
     known = np.isfinite(scaled)
     count = known.sum(axis=0)
     total = np.where(known, scaled, 0.0).sum(axis=0) / np.sqrt(np.maximum(count, 1))

@@ -139,9 +139,11 @@ def open_source(source, band):
         return open_nddata(source)
     if isinstance(source, tuple) and len(source) == 2:
         raise TypeError('an image is a tuple; wrap data and WCS as CCDData(data, wcs=wcs, unit=unit)')
+    mask = getattr(source, 'mask', None)  # of numpy's masked arrays, and of astropy's
+    bad = None if mask is None else np.broadcast_to(np.asarray(mask, dtype=bool), np.shape(source))
+    source = getattr(source, 'unmasked', source)
     if isinstance(source, u.Quantity):
-        return Plane(numeric(source.value, 'Quantity'), unit=parse_unit(source.unit), origin='Quantity'), None
-    bad = np.ma.getmaskarray(source) if np.ma.isMaskedArray(source) else None
+        return Plane(numeric(source.value, 'Quantity'), parse_unit(source.unit), bad=bad, origin='Quantity'), None
     return Plane(numeric(np.ma.getdata(source), 'array'), bad=bad), None
 
 
@@ -192,9 +194,14 @@ def named_extensions(path, bands):
     if extension is not None:
         return []
     with opened(path) as hdus:
-        labels = [{str(hdu.header.get(k, '')).strip() for k in ('EXTNAME', 'FILTER', 'BAND')} - {''} for hdu in hdus]
-    found = [next((i for i, names in enumerate(labels) if band in names), None) for band in bands]
+        found = [next((i for i, hdu in enumerate(hdus) if is_of_band(hdu, band)), None) for band in bands]
     return [] if None in found or len(set(found)) < len(bands) else found
+
+
+def is_of_band(hdu, band):
+    """Whether an HDU is named or filtered as the band is; astropy writes names of extensions in capitals."""
+    names = {str(hdu.header.get(key, '')).strip().lower() for key in ('EXTNAME', 'FILTER', 'BAND')}
+    return band is not None and band.lower() in names
 
 
 def open_fits(path, band):
@@ -204,10 +211,22 @@ def open_fits(path, band):
         header = hdu.header
         try:
             data = numeric(hdu.data, path)
+            bad = companion_mask(hdus, data.shape)
         except (OSError, ValueError, TypeError, IndexError) as error:
             raise ValueError(f'{path}: the image cannot be read, the file may be cut short ({error})') from None
     unit, zero_point = header_unit(header)
-    return Plane(data, unit, zero_point, header_wcs(header), None, str(path)), header
+    return Plane(data, unit, zero_point, header_wcs(header), bad, str(path)), header
+
+
+def companion_mask(hdus, shape):
+    """Pixels that the extensions MASK and UNCERT, as CCDData writes them, say hold nothing; None if there are none."""
+    bad = None
+    for hdu in hdus:
+        if hdu.name in ('MASK', 'UNCERT') and hdu.is_image and hdu.shape == shape:
+            values = np.asarray(hdu.data)
+            nothing = values != 0 if hdu.name == 'MASK' else ~np.isfinite(values) | (values <= 0)
+            bad = nothing if bad is None else bad | nothing
+    return bad
 
 
 class opened:
@@ -217,15 +236,21 @@ class opened:
         self.path = path
 
     def __enter__(self):
+        self.hdus = failure = None
         try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings('error', message='.*truncated.*')
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter('always')
                 self.hdus = fits.open(self.path)
                 len(self.hdus)  # reads the headers of all extensions
+            failure = next((w.message for w in told if 'truncated' in str(w.message)), None)
         except FileNotFoundError:
             raise FileNotFoundError(f'{self.path}: there is no such file') from None
         except Exception as error:  # astropy raises many kinds on a damaged file
-            raise ValueError(f'{self.path}: this is not a FITS file that can be read ({error})') from None
+            failure = error
+        if failure is not None:
+            if self.hdus is not None:
+                self.hdus.close()
+            raise ValueError(f'{self.path}: this is not a FITS file that can be read ({failure})')
         return self.hdus
 
     def __exit__(self, *_):
@@ -244,7 +269,7 @@ def choose_hdu(hdus, extension, band, path):
               and hdu.name.upper() not in COMPANIONS]
     if not images:
         raise ValueError(f'{path}: there is no image in this file')
-    return next((hdu for hdu in images if band and hdu.name.lower() == band.lower()), images[0])
+    return next((hdu for hdu in images if is_of_band(hdu, band)), images[0])
 
 
 def header_wcs(header):

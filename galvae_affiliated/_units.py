@@ -46,7 +46,7 @@ def flux_factor(unit):
         try:
             flux = (1.0 * unit * area).to_value(u.Jy, u.zero_point_flux(3631 * u.Jy))
             return float(flux / NANOMAGGY), per_area
-        except u.UnitConversionError:
+        except u.UnitsError:  # magnitudes raise others than UnitConversionError
             continue
     raise ValueError(f"'{unit}' is not a flux unit; expected nanomaggies ('nmgy'), a flux density such as 'uJy', "
                      "one per solid angle such as 'MJy/sr', or counts with a zero point")

@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy.table import Column, Table
 from PIL import Image, UnidentifiedImageError
@@ -13,11 +14,12 @@ from PIL import Image, UnidentifiedImageError
 from galvae_affiliated._detect import HOT, find
 from galvae_affiliated._petrosian import petrosian_r90
 from galvae_affiliated._resample import resample
+from galvae_affiliated._sources import split_bands
 from galvae_affiliated.columns import encoding_columns, fraction_columns, with_columns
 from galvae_affiliated.cutouts import MIN_RADIUS, CutoutMaker, CutoutStack, empty_flag
 from galvae_affiliated.fields import flux_renderings
 from galvae_affiliated.flags import GalvaeFlags
-from galvae_affiliated.images import FieldImages
+from galvae_affiliated.images import FieldImages, pixel_area, stated_calibration
 from galvae_affiliated.positions import Positions
 from galvae_affiliated.registry import get_model
 from galvae_affiliated.transformer import Encoding, LatentTransformer
@@ -121,7 +123,12 @@ class ParquetSet:
                              f'there are {", ".join(names[:12])}')
         self.bundle, self.pixel_scale, self.scaled, self.rendering = bundle, pixel_scale, scaled, rendering
         if rendering is not None:
-            bundle.rendering_index([rendering])
+            composite_rendering(bundle, rendering)
+        pixel_area(None, pixel_scale)
+        if 'pixel_scale_arcsec' in names:
+            kind = self.file.schema_arrow.field('pixel_scale_arcsec').type
+            if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+                raise ValueError(f'{path}: column pixel_scale_arcsec holds {kind}; expected numbers')
         self.columns = ['id_str', 'image'] + [c for c in ('pixel_scale_arcsec',) if c in names]
 
     def __len__(self):
@@ -144,6 +151,8 @@ class ParquetSet:
         scale = self.pixel_scale if self.pixel_scale is not None else row.get('pixel_scale_arcsec')
         if self.scaled or scale is None or not np.isfinite(scale):
             return scaled_composite(image, self.bundle, self.rendering)
+        if not scale > 0:
+            raise ValueError(f'{row["id_str"]}: pixel_scale_arcsec is {scale}; expected a positive number')
         return measured_composite(image, scale, self.bundle, self.rendering)
 
 
@@ -166,6 +175,11 @@ class FitsFolder:
         self.bundle, self.scaled = bundle, scaled
         self.renderings = flux_renderings(bundle, rendering)
         self.options = {'pixel_scale': pixel_scale, **options}
+        self.n_unreadable = 0
+        # a wrong call is told at once; what is wrong with one file costs its row alone
+        split_bands(options.get('bands'))
+        pixel_area(None, pixel_scale)
+        stated_calibration(options.get('unit'), options.get('zero_point'), next(iter(self.renderings.values())))
 
     def __len__(self):
         return len(self.files)
@@ -174,7 +188,7 @@ class FitsFolder:
         """Yield identifiers and `~galvae_affiliated.CutoutStack` of ``size`` files at a time."""
         for start in range(0, len(self), size):
             files = self.files[start:start + size]
-            yield [f.name.split('.')[0] for f in files], stack_of([self.cutout(f) for f in files], self.bundle.grid)
+            yield [identifier(f) for f in files], stack_of([self.cutout(f) for f in files], self.bundle.grid)
 
     def cutout(self, path):
         """(cutout, rendering, flags, radius, pixel scale) of one file."""
@@ -182,6 +196,9 @@ class FitsFolder:
             field = FieldImages(path, band_sets=list(self.renderings.values()),
                                 typical=self.bundle.manifest['input']['typical'], **self.options)
         except (ValueError, TypeError) as error:
+            self.n_unreadable += 1
+            if self.n_unreadable == len(self):
+                raise ValueError(f'no file of the folder can be read: {error}') from None
             logger.warning('%s', error)
             return unreadable(self.bundle.grid)
         ny, nx = field.shape
@@ -195,6 +212,12 @@ class FitsFolder:
         return stack.data[0], name, stack.flags[0], stack.radius[0], stack.pixel_scale[0]
 
 
+def identifier(path):
+    """A file's name without the ending of FITS files; names of galaxies have dots."""
+    suffix = max((s for s in FITS_SUFFIXES if path.name.lower().endswith(s)), key=len)
+    return path.name[:-len(suffix)]
+
+
 def stack_of(cutouts, grid):
     """One `CutoutStack` of (cutout, rendering, flags, radius, pixel scale) tuples."""
     if not cutouts:
@@ -202,6 +225,13 @@ def stack_of(cutouts, grid):
     data, rendering, flags, radius, scale = zip(*cutouts)
     return CutoutStack(np.stack(data), np.array(rendering), np.array(flags, dtype=np.int32), np.array(radius, float),
                        np.array(scale, float))
+
+
+def composite_rendering(bundle, name):
+    """Raise if the model has no such rendering, or it is one of flux."""
+    known = [entry['name'] for entry in bundle.renderings if entry['kind'] != 'flux']
+    if name not in known:
+        raise ValueError(f'the model {bundle.name} has no rendering {name!r} of composites; it has {", ".join(known)}')
 
 
 def unreadable(grid):

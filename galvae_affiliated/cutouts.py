@@ -145,7 +145,7 @@ class CutoutMaker:
     def radius(self, x, y, given):
         """petroR90 in pixels, given or measured, and flags."""
         ny, nx = self.images.shape
-        if not (np.isfinite(x) and np.isfinite(y)):
+        if np.isnan(x) or np.isnan(y):
             return np.nan, GalvaeFlags.BAD_POSITION
         if not (-0.5 <= x < nx - 0.5 and -0.5 <= y < ny - 0.5):
             return np.nan, GalvaeFlags.OFF_IMAGE
@@ -171,9 +171,9 @@ class CutoutMaker:
         """Middle band around a point, the others where that is missing; neighbours and missing pixels are NaN."""
         ny, nx = self.images.shape
         x_range, y_range = window(x, 2 * half, nx), window(y, 2 * half, ny)
-        image = self.images.window(x_range, y_range, [1])[0]
+        image = self.images.window(x_range, y_range, [1])[0] - self.images.residual[1]
         if not np.isfinite(image).any():
-            red, blue = self.images.window(x_range, y_range, [0, 2])
+            red, blue = self.images.window(x_range, y_range, [0, 2]) - self.images.residual[[0, 2], None, None]
             image = np.where(np.isfinite(red), red, blue)
         if self.labels is not None:
             part = self.labels[slice(*y_range), slice(*x_range)]
@@ -203,8 +203,9 @@ class CutoutMaker:
             flags |= GalvaeFlags.MISSING_PIXELS
         n_pixels = np.pi * radius ** 2
         with np.errstate(invalid='ignore', divide='ignore'):
-            snr = np.nan_to_num(cutout)[:, inside].mean(axis=1) * np.sqrt(n_pixels) / self.images.noise
-        flags |= 0 if np.nanmax(snr) >= MIN_SNR else GalvaeFlags.FAINT
+            light = np.nan_to_num(cutout - self.images.residual[:, None, None])[:, inside].mean(axis=1)
+            snr = light * np.sqrt(n_pixels) / self.images.noise
+        flags |= 0 if (snr >= MIN_SNR).any() else GalvaeFlags.FAINT
         return int(flags)
 
     def share_outside(self, x, y, radius):
@@ -227,4 +228,6 @@ def circle(grid, radius):
 def empty_flag(cutout):
     """NO_DATA where every pixel is missing, or all are equal."""
     known = cutout[np.isfinite(cutout)]
-    return int(GalvaeFlags.NO_DATA) if known.size == 0 or np.ptp(known) == 0 else 0
+    # resampling rounds: equal to float32's precision is equal
+    flat = known.size == 0 or np.ptp(known) <= 1e-5 * np.abs(known).max()
+    return int(GalvaeFlags.NO_DATA) if flat else 0

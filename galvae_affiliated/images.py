@@ -76,7 +76,8 @@ class FieldImages:
         planes = [planes[band] for band in self.bands]
         self.planes, self.wcs = common_grid(planes, self.bands)
         self.shape = self.planes[0].data.shape
-        areas = [pixel_area(plane, pixel_scale) for plane in planes]
+        # a band without WCS is on the common grid
+        areas = [pixel_area(plane.wcs or self.wcs, pixel_scale) for plane in planes]
         self.pixel_scale = None if areas[1] is None else float(np.sqrt(areas[1]))
         stated = stated_calibration(unit, zero_point, self.bands)
         factors = [calibration(plane, *stated[i], areas[i]) for i, plane in enumerate(planes)]
@@ -86,8 +87,9 @@ class FieldImages:
         """Measure sky and noise; estimate the scale of the bands where it is not known."""
         stats = [sky_and_noise(plane) for plane in self.planes]
         deviation = np.array([noise for _, noise in stats])
-        self.zero_is_missing = [np.issubdtype(plane.data.dtype, np.floating) and noise > 0
-                                for plane, (_, noise) in zip(self.planes, stats)]
+        # not in simulations without noise; but a band of nothing but zeros is none
+        self.zero_is_missing = [np.issubdtype(plane.data.dtype, np.floating) and (noise > 0 or sky == 0)
+                                for plane, (sky, noise) in zip(self.planes, stats)]
         subtracted = [abs(sky) > PEDESTAL * noise if subtract_sky is None else subtract_sky for sky, noise in stats]
         self.sky = np.array([sky if is_subtracted else 0.0 for (sky, _), is_subtracted in zip(stats, subtracted)])
         unknown = [band for band, factor in zip(self.bands, factors) if factor is None]
@@ -98,6 +100,8 @@ class FieldImages:
                           GalvaeWarning, stacklevel=5)
             factors = self.estimated_factors(factors, deviation, typical)
         self.factors = np.array(factors)
+        # the level of the sky that is left in `window`, in nanomaggies per square arcsecond
+        self.residual = (np.array([sky for sky, _ in stats]) - self.sky) * self.factors
         self.noise = deviation * np.abs(self.factors)
 
     def estimated_factors(self, factors, deviation, typical):
@@ -127,8 +131,11 @@ class FieldImages:
         sample = np.array([np.asarray(p.data[::stride, ::stride], dtype=np.float64) - sky_and_noise(p)[0]
                            for p in self.planes])
         level = sample[anchor]
+        known = np.isfinite(sample).all(axis=0)
+        if not known.any():
+            return np.zeros(3)
         # the very brightest are saturated stars
-        bright = (level > 5.0 * deviation) & (level < np.nanpercentile(level, 99.9)) & np.isfinite(sample).all(axis=0)
+        bright = known & (level > 5.0 * deviation) & (level < np.percentile(level[known], 99.9))
         return sample[:, bright].sum(axis=1)
 
     def window(self, x_range, y_range, channels=(0, 1, 2)):
@@ -217,13 +224,13 @@ def reprojected(plane, target, band, target_band):
     return replace(plane, data=values.astype(np.float32), bad=None, wcs=target.wcs)
 
 
-def pixel_area(plane, pixel_scale):
+def pixel_area(wcs, pixel_scale):
     """Area of a pixel in square arcseconds, None if nobody says; what the user says counts most."""
     if pixel_scale is not None:
         if not pixel_scale > 0 or not np.isfinite(pixel_scale):
             raise ValueError(f'pixel_scale is {pixel_scale}; expected a positive number of arcseconds')
         return float(pixel_scale) ** 2
-    return None if plane.wcs is None else float(proj_plane_pixel_area(plane.wcs)) * 3600.0 ** 2
+    return None if wcs is None else float(proj_plane_pixel_area(wcs)) * 3600.0 ** 2
 
 
 def stated_calibration(unit, zero_point, bands):

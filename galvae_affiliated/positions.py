@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Where the sources are and how large, from the catalogues that astronomers have."""
 
+import warnings
 from dataclasses import dataclass
 
 import astropy.units as u
@@ -56,6 +57,7 @@ class Positions:
         Returns
         -------
         x, y : (N,) float arrays
+            NaN where the position is missing, infinite where the WCS does not reach it.
 
         Raises
         ------
@@ -70,7 +72,12 @@ class Positions:
         finite = np.isfinite(self.sky.ra.deg) & np.isfinite(self.sky.dec.deg)
         x, y = np.full(len(finite), np.nan), np.full(len(finite), np.nan)
         if finite.any():
-            x[finite], y[finite] = wcs.world_to_pixel(self.sky[finite])
+            with warnings.catch_warnings():
+                # far from the image a distortion has no inverse
+                warnings.filterwarnings('ignore', message='.*failed to converge')
+                pixels = wcs.world_to_pixel(self.sky[finite])
+            # what the projection cannot reach is far off the image, not missing
+            x[finite], y[finite] = (np.where(np.isfinite(p), p, np.inf) for p in pixels)
         return x, y
 
     def radius_in_pixels(self, pixel_scale):
@@ -105,12 +112,13 @@ def as_table(catalog):
     """
     if isinstance(catalog, Table):
         return catalog.copy(copy_data=False)
+    if isinstance(catalog, SkyCoord):  # which has a to_table that keeps the names of its frame
+        sky = catalog.icrs.reshape(-1)
+        return QTable({'ra': sky.ra, 'dec': sky.dec})
     if hasattr(catalog, 'to_table'):
         return QTable(catalog.to_table())
     if isinstance(catalog, np.ndarray) and catalog.dtype.names:
         return Table(catalog)
-    if isinstance(catalog, SkyCoord):
-        return QTable({'ra': np.atleast_1d(catalog.icrs.ra), 'dec': np.atleast_1d(catalog.icrs.dec)})
     if isinstance(catalog, (list, tuple)) and all(c is None or is_cutout(c) for c in catalog):
         xy = np.array([cutout_position(c) for c in catalog], dtype=float).reshape(-1, 2)
         return Table({'x': xy[:, 0], 'y': xy[:, 1]})
@@ -121,15 +129,15 @@ def as_table(catalog):
 
 
 def is_cutout(value):
-    return hasattr(value, 'position_original') or (hasattr(value, 'position') and hasattr(value, 'bbox_original'))
+    return hasattr(value, 'input_position_original') or (hasattr(value, 'position') and hasattr(value, 'bbox_original'))
 
 
 def cutout_position(cutout):
     """(x, y) in the original image; photutils' ``CutoutImage`` counts (y, x)."""
     if cutout is None:
         return np.nan, np.nan
-    if hasattr(cutout, 'position_original'):
-        return cutout.position_original
+    if hasattr(cutout, 'input_position_original'):  # position_original is rounded
+        return cutout.input_position_original
     return cutout.position[::-1]
 
 
@@ -165,6 +173,7 @@ def read_positions(table, *, radius=None, radius_unit=None):
     pixel = next((c for c in PIXEL_COLUMNS if c[0] in table.colnames and c[1] in table.colnames), None)
     if pixel:
         x, y = (numbers(table[name], name, u.pix) - pixel[2] for name in pixel[:2])
+        x[np.isinf(x)] = y[np.isinf(y)] = np.nan
     else:
         sky = sky_positions(table)
     values, unit = radii(table, radius)

@@ -279,7 +279,9 @@ def read_catalog(path):
     kinds = [FORMATS[suffix][0]] if (suffix := Path(path).suffix.lower()) in FORMATS else []
     for kind in [None, *kinds, 'ascii']:
         try:
-            return QTable.read(path, format=kind) if kind else QTable.read(path)
+            table = QTable.read(path, format=kind) if kind else QTable.read(path)
+            # SExtractor's FITS_LDAC holds the image's header in a table of its own, before that of the objects
+            return QTable.read(path, hdu='LDAC_OBJECTS') if table.colnames == ['Field Header Card'] else table
         except (IORegistryError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
             failure = error
     raise ValueError(f'{path}: this is not a table that can be read ({failure})')

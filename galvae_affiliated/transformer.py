@@ -197,6 +197,8 @@ class LatentTransformer(TransformerMixin, BaseEstimator):
         -------
         encoding : `Encoding`
         """
+        if self.batch_size < 1:
+            raise ValueError(f'batch_size is {self.batch_size}; expected at least 1')
         stack = as_stack(cutouts, self.model.grid)
         parts = [self.encode_batch(stack[i:i + self.batch_size], reconstruction)
                  for i in range(0, max(len(stack), 1), self.batch_size)]

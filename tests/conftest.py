@@ -17,9 +17,14 @@ PIXEL = 0.262  # arcsec
 NOISE = {'g': 0.012, 'r': 0.02, 'z': 0.05}  # nanomaggies a pixel
 COLOUR = {'g': 0.6, 'r': 1.0, 'z': 1.5}
 # x, y, scale length in pixels, central brightness, 'exponential' or 'gaussian'
-GALAXIES = [(50.3, 48.7, 3.0, 6.0, 'exponential'), (143.0, 61.0, 2.5, 8.0, 'exponential'),
-            (98.6, 142.2, 4.0, 5.0, 'exponential'), (158.2, 150.9, 5.0, 3.0, 'gaussian'),
-            (36.0, 128.4, 4.0, 3.0, 'gaussian'), (103.5, 30.5, 3.5, 4.0, 'gaussian')]
+GALAXIES = [
+    (50.3, 48.7, 3.0, 6.0, 'exponential'),
+    (143.0, 61.0, 2.5, 8.0, 'exponential'),
+    (98.6, 142.2, 4.0, 5.0, 'exponential'),
+    (158.2, 150.9, 5.0, 3.0, 'gaussian'),
+    (36.0, 128.4, 4.0, 3.0, 'gaussian'),
+    (103.5, 30.5, 3.5, 4.0, 'gaussian'),
+]
 # radius that holds 90 per cent of the Petrosian flux, in scale lengths
 R90 = {'exponential': 3.88, 'gaussian': 2.15}
 
@@ -36,11 +41,11 @@ def make_wcs():
 
 def light():
     """Sum of the galaxies without noise, in the r band."""
-    y, x = np.mgrid[:SHAPE[0], :SHAPE[1]]
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
     image = np.zeros(SHAPE)
     for x0, y0, scale, peak, kind in GALAXIES:
         r = np.hypot(x - x0, y - y0) / scale
-        image += peak * (np.exp(-r) if kind == 'exponential' else np.exp(-0.5 * r ** 2))
+        image += peak * (np.exp(-r) if kind == 'exponential' else np.exp(-0.5 * r**2))
     return image
 
 

@@ -92,9 +92,25 @@ def test_detected_sources(field):
     assert flags(table) == [[]] * 6
 
 
-@pytest.mark.parametrize('kind', ['Table', 'QTable', 'x_centroid', 'xcentroid', 'SExtractor', 'structured',
-                                  'ra and dec', 'SkyCoord column',
-                                  'SkyCoord', 'galactic', 'pandas', 'CutoutImage', 'big-endian', 'masked'])
+@pytest.mark.parametrize(
+    'kind',
+    [
+        'Table',
+        'QTable',
+        'x_centroid',
+        'xcentroid',
+        'SExtractor',
+        'structured',
+        'ra and dec',
+        'SkyCoord column',
+        'SkyCoord',
+        'galactic',
+        'pandas',
+        'CutoutImage',
+        'big-endian',
+        'masked',
+    ],
+)
 def test_catalogues_give_the_same_latents(field, pixels, expected, kind):
     x, y = pixels
     sky = field['r'].wcs.pixel_to_world(x, y)
@@ -132,8 +148,9 @@ def test_sep_catalog(field):
     objects = sep.extract(np.ascontiguousarray(field['r'].data, dtype=float), 0.3)
     table = encode_catalog(field, objects, radius=12.0, **FAST)
     assert len(table) == len(objects)
-    assert np.allclose(table['galvae_latent'], latents(field, Table({'x': objects['x'], 'y': objects['y']})),
-                       atol=CLOSE)
+    assert np.allclose(
+        table['galvae_latent'], latents(field, Table({'x': objects['x'], 'y': objects['y']})), atol=CLOSE
+    )
 
 
 def test_list_of_cutouts(field):
@@ -178,10 +195,17 @@ def test_integer_images(field, pixels, dtype):
     assert np.allclose(latents(counts, catalog, **options), latents(floats, catalog, **options), atol=CLOSE)
 
 
-@pytest.mark.parametrize('empty', [Table({'x': [], 'y': []}), QTable({'ra': [] * u.deg, 'dec': [] * u.deg}), [],
-                                   SkyCoord([], [], unit='deg'),
-                                   np.zeros(0, dtype=[('x', float), ('y', float)])],
-                                   ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    'empty',
+    [
+        Table({'x': [], 'y': []}),
+        QTable({'ra': [] * u.deg, 'dec': [] * u.deg}),
+        [],
+        SkyCoord([], [], unit='deg'),
+        np.zeros(0, dtype=[('x', float), ('y', float)]),
+    ],
+    ids=lambda value: type(value).__name__,
+)
 def test_no_sources(field, empty):
     table = encode_catalog(field, empty)
     assert len(table) == 0
@@ -282,13 +306,22 @@ def test_measured_radius_in_pixels_without_pixel_scale(field, galaxies):
     assert flags(table) == [['SCALE_ESTIMATED']] * 6
 
 
-@pytest.mark.parametrize(('change', 'options', 'error', 'message'), [
-    ('ra and dec', {}, ValueError, 'no WCS'), ('', {'unit': 'K'}, ValueError, 'not a flux unit'),
-    ('', {'radius': 'size'}, ValueError, "'size'"),
-    ('no positions', {}, ValueError, 'no positions'), ('strings', {}, TypeError, 'expected numbers'),
-    ('', {'bands': ['g', 'r']}, ValueError, 'bands are'), ('', {'rendering': 'x'}, ValueError, 'no rendering'),
-    ('', {'device': 'tpu'}, ValueError, "device is 'tpu'"), ('', {'batch_size': 0}, ValueError, 'batch_size is 0'),
-    ('', {'bundle': 5}, TypeError, 'the model is a int'), ('', {'pixel_scale': -1.0}, ValueError, 'pixel_scale is -1')])
+@pytest.mark.parametrize(
+    ('change', 'options', 'error', 'message'),
+    [
+        ('ra and dec', {}, ValueError, 'no WCS'),
+        ('', {'unit': 'K'}, ValueError, 'not a flux unit'),
+        ('', {'radius': 'size'}, ValueError, "'size'"),
+        ('no positions', {}, ValueError, 'no positions'),
+        ('strings', {}, TypeError, 'expected numbers'),
+        ('', {'bands': ['g', 'r']}, ValueError, 'bands are'),
+        ('', {'rendering': 'x'}, ValueError, 'no rendering'),
+        ('', {'device': 'tpu'}, ValueError, "device is 'tpu'"),
+        ('', {'batch_size': 0}, ValueError, 'batch_size is 0'),
+        ('', {'bundle': 5}, TypeError, 'the model is a int'),
+        ('', {'pixel_scale': -1.0}, ValueError, 'pixel_scale is -1'),
+    ],
+)
 def test_wrong_calls(field, galaxies, change, options, error, message):
     arrays = {band: image.data for band, image in field.items()}
     if change == 'ra and dec':

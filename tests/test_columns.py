@@ -7,12 +7,24 @@ from astropy.io.votable.ucd import check_ucd
 from astropy.table import QTable, Table, join, vstack
 from astropy.utils.metadata import MergeConflictWarning
 
-from galvae_affiliated import (CutoutStack, ModelBundle, ModelMismatchError, add_latents, add_morphology, get_latents,
-                               get_model)
+from galvae_affiliated import (
+    CutoutStack,
+    ModelBundle,
+    ModelMismatchError,
+    add_latents,
+    add_morphology,
+    get_latents,
+    get_model,
+)
 from galvae_affiliated.flags import GalvaeFlags
 
-FORMATS = {'fits': ('table.fits', {}), 'ascii.ecsv': ('table.ecsv', {}), 'votable': ('table.vot', {}),
-           'parquet': ('table.parquet', {}), 'hdf5': ('table.h5', {'path': 'galvae', 'serialize_meta': True})}
+FORMATS = {
+    'fits': ('table.fits', {}),
+    'ascii.ecsv': ('table.ecsv', {}),
+    'votable': ('table.vot', {}),
+    'parquet': ('table.parquet', {}),
+    'hdf5': ('table.h5', {'path': 'galvae', 'serialize_meta': True}),
+}
 
 
 @pytest.fixture(scope='module')

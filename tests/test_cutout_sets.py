@@ -48,8 +48,10 @@ def write(path, images, ids=None, **columns):
 @pytest.fixture
 def encode(tmp_path):
     """Encode a list of images as a set."""
+
     def function(images, columns=None, **options):
         return encode_cutout_set(write(tmp_path / 'set.parquet', images, **(columns or {})), **{**FAST, **options})
+
     return function
 
 
@@ -75,9 +77,11 @@ def test_rows_stay_with_their_images(encode):
     assert np.allclose(table['galvae_latent'], turned['galvae_latent'][::-1], atol=1e-3)
 
 
-@pytest.mark.parametrize('bad', [None, b'', b'no image', GOOD[:400], GOOD[:100], b'\xff\xd8' + bytes(500),
-                                 encoded(composite(), 'PNG')[:1000]],
-                         ids=['null', 'empty', 'text', 'truncated', 'header', 'zeros', 'truncated PNG'])
+@pytest.mark.parametrize(
+    'bad',
+    [None, b'', b'no image', GOOD[:400], GOOD[:100], b'\xff\xd8' + bytes(500), encoded(composite(), 'PNG')[:1000]],
+    ids=['null', 'empty', 'text', 'truncated', 'header', 'zeros', 'truncated PNG'],
+)
 def test_unreadable_image_keeps_its_row(encode, bad):
     table = encode([GOOD, bad, GOOD])
     assert flags(table) == [[], ['UNREADABLE'], []]
@@ -101,8 +105,9 @@ def test_image_formats(encode):
     """PNG, RGBA, palette, grey; the image as bytes without the struct."""
     pixels = composite()
     rgba = np.concatenate([pixels, np.full((128, 128, 1), 255, np.uint8)], axis=-1)
-    table = encode([encoded(pixels, 'PNG'), encoded(rgba, 'PNG'), encoded(pixels[..., 0], 'PNG'),
-                    encoded(pixels, quality=95)])
+    table = encode(
+        [encoded(pixels, 'PNG'), encoded(rgba, 'PNG'), encoded(pixels[..., 0], 'PNG'), encoded(pixels, quality=95)]
+    )
     assert flags(table) == [[]] * 4
     latent = np.array(table['galvae_latent'])
     assert np.allclose(latent[1:3], latent[0], atol=1e-3)
@@ -159,8 +164,9 @@ def test_measured_galaxies(encode):
 def test_measured_galaxies_have_one_size(encode):
     """The same galaxy in pixels of two sizes has about the same latents when it is measured, other ones when not."""
     images = [encoded(composite(200, r90=r), quality=95) for r in (12, 24)]
-    measured, scaled = (np.array(encode(images, pixel_scale=0.5,
-                                        scaled=is_scaled)['galvae_latent']) for is_scaled in (False, True))
+    measured, scaled = (
+        np.array(encode(images, pixel_scale=0.5, scaled=is_scaled)['galvae_latent']) for is_scaled in (False, True)
+    )
     assert np.linalg.norm(measured[0] - measured[1]) < 0.7 * np.linalg.norm(scaled[0] - scaled[1])
 
 
@@ -243,8 +249,9 @@ def test_empty_set(tmp_path):
 @pytest.mark.parametrize('columns', [{'id_str': ['a']}, {'image': [GOOD]}, {'name': ['a'], 'picture': [GOOD]}])
 def test_missing_columns(tmp_path, columns):
     pq.write_table(pa.table(columns), tmp_path / 'set.parquet')
-    with pytest.raises(ValueError,
-                       match=r"set\.parquet: there is no column '.*'; expected id_str and image, there are"):
+    with pytest.raises(
+        ValueError, match=r"set\.parquet: there is no column '.*'; expected id_str and image, there are"
+    ):
         encode_cutout_set(tmp_path / 'set.parquet')
 
 
@@ -276,7 +283,7 @@ def folder(field, tmp_path):
     folder.mkdir()
     header = fits.Header({'BANDS': 'grz', 'BUNIT': 'nanomaggies'})
     for name, x, y in (('J1000+02.1', 50, 49), ('J1000+02.2', 143, 61)):
-        cube = np.array([image.data[y - 38:y + 39, x - 38:x + 39] for image in field.values()])
+        cube = np.array([image.data[y - 38 : y + 39, x - 38 : x + 39] for image in field.values()])
         wcs = field['r'].wcs.deepcopy()
         wcs.wcs.crpix -= [x - 38, y - 38]
         fits.writeto(folder / f'{name}.fits', cube, header + wcs.to_header())
@@ -326,11 +333,17 @@ def test_folder_without_unit(folder):
     assert flags(table) == [['SCALE_ESTIMATED']] * 2
 
 
-@pytest.mark.parametrize(('options', 'message'), [
-    ({'unit': 'K'}, 'not a flux unit'), ({'unit': 'furlong/'}, 'not a unit'),
-    ({'pixel_scale': -1.0}, 'pixel_scale is -1'),
-    ({'bands': 'g,g,r'}, 'twice'), ({'rendering': 'none'}, 'no rendering'),
-    ({'zero_point': {'g': 25.0}}, 'zero_point')])
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'unit': 'K'}, 'not a flux unit'),
+        ({'unit': 'furlong/'}, 'not a unit'),
+        ({'pixel_scale': -1.0}, 'pixel_scale is -1'),
+        ({'bands': 'g,g,r'}, 'twice'),
+        ({'rendering': 'none'}, 'no rendering'),
+        ({'zero_point': {'g': 25.0}}, 'zero_point'),
+    ],
+)
 def test_wrong_call_is_no_unreadable_file(folder, options, message):
     with pytest.raises(ValueError, match=message):
         encode_cutout_set(folder, **options, **FAST)

@@ -62,8 +62,8 @@ def test_surface_brightness_is_kept(field, galaxies, grid):
     for i, row in enumerate(galaxies):
         y, x = int(row['y']), int(row['x'])
         half = max(1, int(stack.radius[i] / 8))
-        near = field['r'].data[y - half:y + half + 1, x - half:x + half + 1]
-        assert near.min() / PIXEL ** 2 < stack.data[i, 1, middle, middle].mean() < near.max() / PIXEL ** 2
+        near = field['r'].data[y - half : y + half + 1, x - half : x + half + 1]
+        assert near.min() / PIXEL**2 < stack.data[i, 1, middle, middle].mean() < near.max() / PIXEL**2
 
 
 def test_channels_are_from_red_to_blue(field, galaxies, grid):
@@ -85,7 +85,7 @@ def test_galaxy_is_centred(field, galaxies, grid):
 def half_light_radius(cutout):
     grid = len(cutout)
     r = np.hypot(*np.mgrid[:grid, :grid] - (grid - 1) / 2).ravel()
-    order = np.argsort(r)[:int(np.pi * 40 ** 2)]
+    order = np.argsort(r)[: int(np.pi * 40**2)]
     growth = np.cumsum(cutout.ravel()[order])
     return r[order][np.searchsorted(growth, 0.5 * growth[-1])]
 
@@ -104,12 +104,13 @@ def test_radius_does_not_depend_on_the_pixels(grid):
     """The same galaxy in pixels of half the size gives the same cutout."""
     stacks = []
     for scale in (1, 2):
-        y, x = np.mgrid[:100 * scale, :100 * scale]
+        y, x = np.mgrid[: 100 * scale, : 100 * scale]
         centre = 49.5 * scale + (scale - 1) / 2
-        galaxy = np.exp(-np.hypot(x - centre, y - centre) / (5 * scale)) / scale ** 2
-        stacks.append(one([galaxy] * 3, centre, centre, 15.0 * scale, bands='grz', unit='nmgy',
-                          pixel_scale=PIXEL / scale))
-    near = np.s_[:, :, grid // 4:-grid // 4, grid // 4:-grid // 4]
+        galaxy = np.exp(-np.hypot(x - centre, y - centre) / (5 * scale)) / scale**2
+        stacks.append(
+            one([galaxy] * 3, centre, centre, 15.0 * scale, bands='grz', unit='nmgy', pixel_scale=PIXEL / scale)
+        )
+    near = np.s_[:, :, grid // 4 : -grid // 4, grid // 4 : -grid // 4]
     peak = stacks[0].data.max()
     assert np.abs(stacks[0].data[near] - stacks[1].data[near]).max() < 0.08 * peak
     assert np.abs(stacks[0].data[near] - stacks[1].data[near]).mean() < 0.005 * peak
@@ -127,8 +128,10 @@ def test_measured_radii_with_a_residual_sky(field, galaxies, sky):
     """A level of the sky that is below the noise of a pixel."""
     expected = np.array(galaxies['petro_r90'])
     del galaxies['petro_r90']
-    raised = {band: CCDData(image.data + np.float32(sky * noise), unit=image.unit, wcs=image.wcs)
-              for (band, image), noise in zip(field.items(), (0.012, 0.02, 0.05))}
+    raised = {
+        band: CCDData(image.data + np.float32(sky * noise), unit=image.unit, wcs=image.wcs)
+        for (band, image), noise in zip(field.items(), (0.012, 0.02, 0.05))
+    }
     assert np.allclose(make_cutouts(raised, galaxies).radius * PIXEL, expected, rtol=0.2)
 
 
@@ -173,8 +176,9 @@ def test_position_that_is_not_finite(field, x, y):
     assert flags_of(field, x, y) == ['BAD_POSITION']
 
 
-@pytest.mark.parametrize(('x', 'y'), [(-0.6, 50.0), (50.0, -0.6), (199.6, 50.0), (50.0, 199.6), (-1e30, 50.0),
-                                      (1e9, 1e9)])
+@pytest.mark.parametrize(
+    ('x', 'y'), [(-0.6, 50.0), (50.0, -0.6), (199.6, 50.0), (50.0, 199.6), (-1e30, 50.0), (1e9, 1e9)]
+)
 def test_position_off_the_image(field, x, y):
     assert flags_of(field, x, y) == ['OFF_IMAGE']
 

@@ -50,20 +50,24 @@ def test_table_of_sources(field, galaxies):
     assert np.allclose(table['dec'].to_value('deg'), sky.dec.deg)
 
 
-@pytest.mark.parametrize(('sky', 'subtract_sky'), [(0.3, None), (0.45, None), (0.9, None), (-0.9, None), (50.0, None),
-                                                   (-50.0, None),
-                                                   (0.45, False), (-0.9, False)])
+@pytest.mark.parametrize(
+    ('sky', 'subtract_sky'),
+    [(0.3, None), (0.45, None), (0.9, None), (-0.9, None), (50.0, None), (-50.0, None), (0.45, False), (-0.9, False)],
+)
 def test_sky_level_does_not_matter(arrays, galaxies, sky, subtract_sky):
     """A sky that was left in the images, in units of the noise, is no source."""
-    raised = {band: arrays[band] + np.float32(sky * noise) for band,
-              noise in {'g': 0.012, 'r': 0.02, 'z': 0.05}.items()}
+    raised = {
+        band: arrays[band] + np.float32(sky * noise) for band, noise in {'g': 0.012, 'r': 0.02, 'z': 0.05}.items()
+    }
     assert_all_found(found(raised, subtract_sky=subtract_sky), galaxies)
 
 
 def test_touching_galaxies_are_told_apart(arrays):
     y, x = np.mgrid[:200, :200]
-    pair = {band: a + 3 * np.exp(-np.hypot(x - 178, y - 100) / 3) + 3 * np.exp(-np.hypot(x - 178, y - 120) / 3)
-            for band, a in arrays.items()}
+    pair = {
+        band: a + 3 * np.exp(-np.hypot(x - 178, y - 100) / 3) + 3 * np.exp(-np.hypot(x - 178, y - 120) / 3)
+        for band, a in arrays.items()
+    }
     positions = found(pair)
     assert len(positions) == 8
     for centre in ((178, 100), (178, 120)):

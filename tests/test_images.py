@@ -13,8 +13,12 @@ from galvae_affiliated.images import FieldImages
 PIXEL = 0.262
 BANDS = ['g', 'r', 'z']
 BAND_SETS = [('i', 'r', 'g'), ('z', 'r', 'g')]
-TYPICAL = {'g': {'noise': 0.04, 'flux': 0.5}, 'r': {'noise': 0.07, 'flux': 1.0}, 'i': {'noise': 0.1, 'flux': 1.3},
-           'z': {'noise': 0.2, 'flux': 1.6}}
+TYPICAL = {
+    'g': {'noise': 0.04, 'flux': 0.5},
+    'r': {'noise': 0.07, 'flux': 1.0},
+    'i': {'noise': 0.1, 'flux': 1.3},
+    'z': {'noise': 0.2, 'flux': 1.6},
+}
 
 
 def open_images(images, **options):
@@ -30,7 +34,7 @@ def arrays(field):
 @pytest.fixture
 def expected(arrays):
     """(3, ny, nx) nanomaggies per square arcsecond from red to blue."""
-    return np.array([arrays[band] for band in 'zrg']) / PIXEL ** 2
+    return np.array([arrays[band] for band in 'zrg']) / PIXEL**2
 
 
 def moved(image, dx, dy):
@@ -58,24 +62,32 @@ def test_what_is_known_of_a_field(field, expected):
     assert images.wcs is not None
     assert not images.scale_estimated
     assert np.allclose(images.whole(), expected, rtol=1e-5)
-    assert images.noise == pytest.approx(np.array([0.05, 0.02, 0.012]) / PIXEL ** 2, rel=0.1)
+    assert images.noise == pytest.approx(np.array([0.05, 0.02, 0.012]) / PIXEL**2, rel=0.1)
 
 
 def per_square_arcsecond(flux):
-    return (flux * 3631e-9 / PIXEL ** 2 * u.Jy / u.arcsec ** 2).to_value('MJy/sr')
+    return (flux * 3631e-9 / PIXEL**2 * u.Jy / u.arcsec**2).to_value('MJy/sr')
 
 
-@pytest.mark.parametrize(('convert', 'unit'), [
-    (lambda flux: flux, 'nmgy'), (lambda flux: 1e-9 * flux, 'mgy'), (lambda flux: 3.631 * flux, 'uJy'),
-    (lambda flux: 3.631 * flux, u.uJy),
-    (per_square_arcsecond, 'MJy/sr'), (lambda flux: flux / PIXEL ** 2, 'nmgy/arcsec2')])
+@pytest.mark.parametrize(
+    ('convert', 'unit'),
+    [
+        (lambda flux: flux, 'nmgy'),
+        (lambda flux: 1e-9 * flux, 'mgy'),
+        (lambda flux: 3.631 * flux, 'uJy'),
+        (lambda flux: 3.631 * flux, u.uJy),
+        (per_square_arcsecond, 'MJy/sr'),
+        (lambda flux: flux / PIXEL**2, 'nmgy/arcsec2'),
+    ],
+)
 def test_units_give_the_same_flux(arrays, expected, convert, unit):
     converted = {band: convert(flux) for band, flux in arrays.items()}
     images = open_images(converted, unit=unit, pixel_scale=PIXEL)
     assert np.allclose(images.whole(), expected, rtol=1e-4)
     if not isinstance(unit, str):
-        assert np.allclose(open_images({b: v * unit for b, v in converted.items()}, pixel_scale=PIXEL).whole(),
-                           expected, rtol=1e-4)
+        assert np.allclose(
+            open_images({b: v * unit for b, v in converted.items()}, pixel_scale=PIXEL).whole(), expected, rtol=1e-4
+        )
 
 
 @pytest.mark.parametrize('zero_point', [27.0, {'g': 27.0, 'r': 27.0, 'z': 27.0}, np.float32(27.0), np.int64(27)])
@@ -94,8 +106,11 @@ def test_zero_point_of_each_band(arrays, expected):
 
 
 def test_bands_may_have_different_units(arrays, expected):
-    images = {'g': arrays['g'] * photometric.nmgy, 'r': 3.631 * arrays['r'] * u.uJy,
-              'z': arrays['z'] * photometric.nmgy}
+    images = {
+        'g': arrays['g'] * photometric.nmgy,
+        'r': 3.631 * arrays['r'] * u.uJy,
+        'z': arrays['z'] * photometric.nmgy,
+    }
     assert np.allclose(open_images(images, pixel_scale=PIXEL).whole(), expected, rtol=1e-4)
 
 
@@ -104,8 +119,9 @@ def test_given_unit_counts_more_than_the_stated(field, expected):
     assert np.allclose(images.whole(), expected / 3.631, rtol=1e-4)
 
 
-@pytest.mark.parametrize(('unit', 'message'), [('K', 'is not a flux unit'), ('furlong/', 'is not a unit'),
-                                               (u.mag, 'is not a flux unit')])
+@pytest.mark.parametrize(
+    ('unit', 'message'), [('K', 'is not a flux unit'), ('furlong/', 'is not a unit'), (u.mag, 'is not a flux unit')]
+)
 def test_wrong_unit(arrays, unit, message):
     with pytest.raises(ValueError, match=message):
         open_images(arrays, unit=unit, pixel_scale=PIXEL)
@@ -224,8 +240,14 @@ def test_mask_of_another_shape(arrays):
         open_images(images, unit='nmgy', pixel_scale=PIXEL)
 
 
-@pytest.mark.parametrize(('names', 'message'), [(['g', 'r'], 'of the bands g,r; this model takes g,r,i or g,r,z'),
-                                                (['g', 'r', 'y'], 'takes'), (['g', 'r', 'i', 'z'], 'takes')])
+@pytest.mark.parametrize(
+    ('names', 'message'),
+    [
+        (['g', 'r'], 'of the bands g,r; this model takes g,r,i or g,r,z'),
+        (['g', 'r', 'y'], 'takes'),
+        (['g', 'r', 'i', 'z'], 'takes'),
+    ],
+)
 def test_wrong_bands(arrays, names, message):
     with pytest.raises(ValueError, match=message):
         open_images(dict.fromkeys(names, arrays['r']), unit='nmgy')
@@ -242,14 +264,14 @@ def test_pedestal_is_subtracted(arrays, expected):
     # the clipped median holds a little of the galaxies' light
     assert np.abs(images.whole() - expected).max() < 0.3 * images.noise.max()
     untouched = open_images(raised, unit='nmgy', pixel_scale=PIXEL, subtract_sky=False)
-    assert np.allclose(untouched.whole(), expected + 1.0 / PIXEL ** 2, rtol=1e-4)
+    assert np.allclose(untouched.whole(), expected + 1.0 / PIXEL**2, rtol=1e-4)
 
 
 def test_sky_is_subtracted_when_asked_for(arrays):
     raised = {band: flux + 0.002 for band, flux in arrays.items()}
     subtracted = open_images(raised, unit='nmgy', pixel_scale=PIXEL, subtract_sky=True)
     kept = open_images(raised, unit='nmgy', pixel_scale=PIXEL, subtract_sky=False)
-    assert np.all(np.median(kept.whole() - subtracted.whole(), axis=(1, 2)) > 0.001 / PIXEL ** 2)
+    assert np.all(np.median(kept.whole() - subtracted.whole(), axis=(1, 2)) > 0.001 / PIXEL**2)
 
 
 def test_exact_zeros_are_missing_in_floats(arrays):

@@ -26,14 +26,16 @@ def test_importing_loads_nothing_heavy():
 
 
 def test_inference_never_loads_torch():
-    code = ('import numpy as np\n'
-            'from galvae_affiliated import encode_catalog\n'
-            'from astropy.table import Table\n'
-            'y, x = np.mgrid[:64, :64] - 31.5\n'
-            'image = 50 * np.exp(-np.hypot(x, y) / 4) + np.random.default_rng(0).normal(size=(64, 64))\n'
-            'table = encode_catalog({b: image for b in "grz"}, Table({"x": [31.5], "y": [31.5]}), unit="nmgy",\n'
-            '                       pixel_scale=0.262)\n'
-            'assert np.isfinite(np.asarray(table["galvae_latent"])).all()')
+    code = (
+        'import numpy as np\n'
+        'from galvae_affiliated import encode_catalog\n'
+        'from astropy.table import Table\n'
+        'y, x = np.mgrid[:64, :64] - 31.5\n'
+        'image = 50 * np.exp(-np.hypot(x, y) / 4) + np.random.default_rng(0).normal(size=(64, 64))\n'
+        'table = encode_catalog({b: image for b in "grz"}, Table({"x": [31.5], "y": [31.5]}), unit="nmgy",\n'
+        '                       pixel_scale=0.262)\n'
+        'assert np.isfinite(np.asarray(table["galvae_latent"])).all()'
+    )
     loaded = loaded_after(code)
     assert 'onnxruntime' in loaded and 'sklearn' in loaded
     assert not {'torch', 'lightning', 'onnx', 'skl2onnx'} & set(loaded)
@@ -50,9 +52,17 @@ def imported(path):
     return names
 
 
-@pytest.mark.parametrize(('library', 'rooms'), [('onnxruntime', {'_onnx.py'}), ('torch', {'training'}),
-                                                ('lightning', {'training'}), ('onnx', {'training'}),
-                                                ('reproject', {'images.py'}), ('matplotlib', {'pictures.py'})])
+@pytest.mark.parametrize(
+    ('library', 'rooms'),
+    [
+        ('onnxruntime', {'_onnx.py'}),
+        ('torch', {'training'}),
+        ('lightning', {'training'}),
+        ('onnx', {'training'}),
+        ('reproject', {'images.py'}),
+        ('matplotlib', {'pictures.py'}),
+    ],
+)
 def test_a_library_has_one_room(library, rooms):
     found = set()
     for path in ROOT.rglob('*.py'):

@@ -33,7 +33,10 @@ def test_batch_size_changes_nothing_and_keeps_the_order(latents, batch_size):
 
 
 def test_no_rows(latents):
-    assert run(get_model().runner('heads', device='cpu'), latents[:0]).shape == (0, sum(map(len, get_model().questions.values())))
+    assert run(get_model().runner('heads', device='cpu'), latents[:0]).shape == (
+        0,
+        sum(map(len, get_model().questions.values())),
+    )
 
 
 def test_padded_batches_give_the_same_rows(latents, monkeypatch):
@@ -77,10 +80,14 @@ class FakeSession:
         return self.providers
 
 
-@pytest.mark.parametrize(('device', 'starts', 'expected'), [
-    ('auto', ['CUDAExecutionProvider', 'CPUExecutionProvider'], 'cuda'),
-    ('cuda', ['CUDAExecutionProvider', 'CPUExecutionProvider'], 'cuda'),
-    ('auto', ['CPUExecutionProvider'], 'cpu')])
+@pytest.mark.parametrize(
+    ('device', 'starts', 'expected'),
+    [
+        ('auto', ['CUDAExecutionProvider', 'CPUExecutionProvider'], 'cuda'),
+        ('cuda', ['CUDAExecutionProvider', 'CPUExecutionProvider'], 'cuda'),
+        ('auto', ['CPUExecutionProvider'], 'cpu'),
+    ],
+)
 def test_the_device_is_read_from_the_session(monkeypatch, device, starts, expected):
     monkeypatch.setattr(_onnx, 'available_devices', lambda: ['cpu', 'cuda'])
     monkeypatch.setattr(_onnx, 'quiet_session', lambda graph, providers: FakeSession(starts))

@@ -7,21 +7,22 @@ from galvae_affiliated._petrosian import petrosian_r90
 
 PROFILES = {
     'exponential': lambda r: np.exp(-r),
-    'gaussian': lambda r: np.exp(-0.5 * r ** 2),
+    'gaussian': lambda r: np.exp(-0.5 * r**2),
     # the cusp is smoothed, as a point spread function does
-    'de Vaucouleurs': lambda r: np.exp(-7.67 * ((r ** 2 + 0.01) ** 0.125 - 1)),
-    'Sersic 2': lambda r: np.exp(-3.67 * (r ** 0.5 - 1)),
+    'de Vaucouleurs': lambda r: np.exp(-7.67 * ((r**2 + 0.01) ** 0.125 - 1)),
+    'Sersic 2': lambda r: np.exp(-3.67 * (r**0.5 - 1)),
 }
 
 
 def petrosian_of(profile):
     """R90 and flux of a continuous profile, in its scale lengths, from the definitions of SDSS."""
     r = np.linspace(0, 60, 60001)
-    flux = np.concatenate([[0],
-                           np.cumsum(2 * np.pi * (r[1:] + r[:-1]) / 2 * np.diff(r) * profile((r[1:] + r[:-1]) / 2))])
+    flux = np.concatenate(
+        [[0], np.cumsum(2 * np.pi * (r[1:] + r[:-1]) / 2 * np.diff(r) * profile((r[1:] + r[:-1]) / 2))]
+    )
     at = np.array([0.8, 1.25])[:, None] * r[None, 1:40000]
     inner, outer = np.interp(at, r, flux)
-    ring = (outer - inner) / (np.pi * (1.25 ** 2 - 0.8 ** 2) * r[1:40000] ** 2)
+    ring = (outer - inner) / (np.pi * (1.25**2 - 0.8**2) * r[1:40000] ** 2)
     ratio = ring / (flux[1:40000] / (np.pi * r[1:40000] ** 2))
     radius = r[1 + np.argmax(ratio < 0.2)]
     total = np.interp(2 * radius, r, flux)
@@ -36,10 +37,17 @@ def galaxy(profile, scale, size, *, x=None, y=None):
     return sum(profile(np.hypot(xx + dx - x, yy + dy - y) / scale) for dx in offsets for dy in offsets) / 36
 
 
-@pytest.mark.parametrize(('kind', 'scale', 'size', 'tolerance'), [
-    ('exponential', 5.0, 161, 0.02), ('exponential', 2.0, 161, 0.03), ('exponential', 12.0, 301, 0.02),
-    ('gaussian', 6.0, 121, 0.02),
-    ('Sersic 2', 6.0, 241, 0.03), ('de Vaucouleurs', 8.0, 301, 0.05)])
+@pytest.mark.parametrize(
+    ('kind', 'scale', 'size', 'tolerance'),
+    [
+        ('exponential', 5.0, 161, 0.02),
+        ('exponential', 2.0, 161, 0.03),
+        ('exponential', 12.0, 301, 0.02),
+        ('gaussian', 6.0, 121, 0.02),
+        ('Sersic 2', 6.0, 241, 0.03),
+        ('de Vaucouleurs', 8.0, 301, 0.05),
+    ],
+)
 def test_against_the_continuous_profile(kind, scale, size, tolerance):
     profile = PROFILES[kind]
     expected = scale * petrosian_of(profile)[0]
@@ -49,8 +57,9 @@ def test_against_the_continuous_profile(kind, scale, size, tolerance):
 
 def test_published_concentration():
     """R90 / R50 of an exponential is 2.3 (Shimasaku et al. 2001), and R50 is 1.68 scale lengths."""
-    assert petrosian_r90(galaxy(PROFILES['exponential'], 6.0, 201), 100, 100) == pytest.approx(2.3 * 1.68 * 6.0,
-                                                                                               rel=0.03)
+    assert petrosian_r90(galaxy(PROFILES['exponential'], 6.0, 201), 100, 100) == pytest.approx(
+        2.3 * 1.68 * 6.0, rel=0.03
+    )
 
 
 def test_against_photutils():
@@ -109,10 +118,19 @@ def test_galaxy_at_the_edge():
     assert petrosian_r90(image, 6, 80) == pytest.approx(5.0 * petrosian_of(PROFILES['exponential'])[0], rel=0.07)
 
 
-@pytest.mark.parametrize('image', [
-    np.zeros((40, 40)), np.full((40, 40), np.nan), np.full((40, 40), -1.0), np.ones((40, 40)),
-    -galaxy(PROFILES['exponential'], 4.0, 40),
-    np.ones((1, 1)), np.zeros((3, 50))], ids=['zero', 'missing', 'negative', 'flat', 'hole', 'one pixel', 'strip'])
+@pytest.mark.parametrize(
+    'image',
+    [
+        np.zeros((40, 40)),
+        np.full((40, 40), np.nan),
+        np.full((40, 40), -1.0),
+        np.ones((40, 40)),
+        -galaxy(PROFILES['exponential'], 4.0, 40),
+        np.ones((1, 1)),
+        np.zeros((3, 50)),
+    ],
+    ids=['zero', 'missing', 'negative', 'flat', 'hole', 'one pixel', 'strip'],
+)
 def test_no_light(image):
     ny, nx = image.shape
     assert np.isnan(petrosian_r90(image, (nx - 1) / 2, (ny - 1) / 2))

@@ -29,10 +29,18 @@ def assert_pixels(catalog, x=X, y=Y, atol=1e-9):
     assert np.allclose(read(catalog).pixels(None), (x, y), atol=atol, equal_nan=True)
 
 
-@pytest.mark.parametrize(('names', 'first'), [
-    (('x_centroid', 'y_centroid'), 0), (('xcentroid', 'ycentroid'), 0), (('x', 'y'), 0), (('x_0', 'y_0'), 0),
-    (('x_fit', 'y_fit'), 0),
-    (('X_IMAGE', 'Y_IMAGE'), 1), (('XWIN_IMAGE', 'YWIN_IMAGE'), 1)])
+@pytest.mark.parametrize(
+    ('names', 'first'),
+    [
+        (('x_centroid', 'y_centroid'), 0),
+        (('xcentroid', 'ycentroid'), 0),
+        (('x', 'y'), 0),
+        (('x_0', 'y_0'), 0),
+        (('x_fit', 'y_fit'), 0),
+        (('X_IMAGE', 'Y_IMAGE'), 1),
+        (('XWIN_IMAGE', 'YWIN_IMAGE'), 1),
+    ],
+)
 @pytest.mark.parametrize('kind', [Table, QTable])
 @pytest.mark.parametrize('unit', [1, u.pix])
 def test_names_of_pixel_columns(names, first, kind, unit):
@@ -45,8 +53,10 @@ def test_sextractor_counts_from_one():
     assert_pixels(table, [2.0], [1.0])
 
 
-@pytest.mark.parametrize('names', [('ra', 'dec'), ('RA', 'DEC'), ('ALPHA_J2000', 'DELTA_J2000'), ('RAJ2000', 'DEJ2000'),
-                                   ('RA_ICRS', 'DE_ICRS')])
+@pytest.mark.parametrize(
+    'names',
+    [('ra', 'dec'), ('RA', 'DEC'), ('ALPHA_J2000', 'DELTA_J2000'), ('RAJ2000', 'DEJ2000'), ('RA_ICRS', 'DE_ICRS')],
+)
 @pytest.mark.parametrize('unit', [1, u.deg, u.arcmin])
 def test_names_of_sky_columns(wcs, names, unit):
     scale = 60 if unit is u.arcmin else 1
@@ -140,24 +150,33 @@ def test_cutouts_made_by_photutils(field):
 
 
 def test_no_sources():
-    for empty in ([], Table({'x': [], 'y': []}), np.zeros(0, dtype=[('x', float), ('y', float)]),
-                  SkyCoord([], [], unit='deg')):
+    for empty in (
+        [],
+        Table({'x': [], 'y': []}),
+        np.zeros(0, dtype=[('x', float), ('y', float)]),
+        SkyCoord([], [], unit='deg'),
+    ):
         assert len(as_table(empty)) == 0
         assert len(read(empty).radius) == 0
 
 
 def test_masked_and_missing_positions(wcs):
     mask = [False, True, False]
-    pixels = [Table({'x': MaskedColumn(X, mask=mask), 'y': Y}),
-              QTable({'x': Masked(X * u.pix, mask=mask), 'y': Y * u.pix}),
-              Table({'x': MaskedColumn([10, 20, 30], mask=mask), 'y': Y}),
-              Table({'x': np.where(mask, np.nan, X), 'y': Y})]
+    pixels = [
+        Table({'x': MaskedColumn(X, mask=mask), 'y': Y}),
+        QTable({'x': Masked(X * u.pix, mask=mask), 'y': Y * u.pix}),
+        Table({'x': MaskedColumn([10, 20, 30], mask=mask), 'y': Y}),
+        Table({'x': np.where(mask, np.nan, X), 'y': Y}),
+    ]
     for table in pixels:
         x, y = read(table).pixels(None)
         assert np.array_equal(np.isnan(x) | np.isnan(y), mask)
-    sky = [Table({'ra': MaskedColumn(RA, mask=mask), 'dec': DEC}),
-           QTable({'ra': Masked(RA * u.deg, mask=mask), 'dec': DEC * u.deg}),
-           Table({'ra': RA, 'dec': np.where(mask, 95.0, DEC)}), Table({'ra': RA, 'dec': np.where(mask, np.nan, DEC)})]
+    sky = [
+        Table({'ra': MaskedColumn(RA, mask=mask), 'dec': DEC}),
+        QTable({'ra': Masked(RA * u.deg, mask=mask), 'dec': DEC * u.deg}),
+        Table({'ra': RA, 'dec': np.where(mask, 95.0, DEC)}),
+        Table({'ra': RA, 'dec': np.where(mask, np.nan, DEC)}),
+    ]
     for table in sky:
         x, y = read(table).pixels(wcs)
         assert np.array_equal(np.isnan(x) | np.isnan(y), mask)
@@ -188,10 +207,15 @@ def test_sky_without_wcs():
         read(Table({'ra': RA, 'dec': DEC})).pixels(None)
 
 
-@pytest.mark.parametrize(('column', 'expected'), [
-    ([1.0, 2.0, 3.0] * u.arcsec, [2.0, 4.0, 6.0]), ([1.0, 2.0, 3.0] * u.pix, [1.0, 2.0, 3.0]),
-    ([0.1, 0.2, 0.3] * u.arcmin, [12.0, 24.0, 36.0]),
-    ([1, 2, 3], [1.0, 2.0, 3.0])])
+@pytest.mark.parametrize(
+    ('column', 'expected'),
+    [
+        ([1.0, 2.0, 3.0] * u.arcsec, [2.0, 4.0, 6.0]),
+        ([1.0, 2.0, 3.0] * u.pix, [1.0, 2.0, 3.0]),
+        ([0.1, 0.2, 0.3] * u.arcmin, [12.0, 24.0, 36.0]),
+        ([1, 2, 3], [1.0, 2.0, 3.0]),
+    ],
+)
 @pytest.mark.parametrize('kind', [Table, QTable])
 def test_radius_of_a_column(column, expected, kind):
     """Radii without unit are pixels where the positions are."""
@@ -206,12 +230,19 @@ def test_radius_without_unit_beside_sky_positions():
     assert np.allclose(read(table, radius='r', radius_unit=u.arcmin).radius_in_pixels(0.5), [120.0, 240.0, 360.0])
 
 
-@pytest.mark.parametrize(('radius', 'expected'), [
-    (7, [7.0, 7.0, 7.0]), (np.float32(7.0), [7.0, 7.0, 7.0]), ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]),
-    (3 * u.arcsec, [6.0, 6.0, 6.0]),
-    ([1, 2, 3] * u.arcsec, [2.0, 4.0, 6.0]), (np.array([1.0, 2.0, 3.0], dtype='>f4'), [1.0, 2.0, 3.0]),
-    (np.ma.array([1.0, 2.0, 3.0], mask=[0, 1, 0]), [1.0, np.nan, 3.0]),
-    (Masked([1.0, 2.0, 3.0] * u.pix, mask=[0, 1, 0]), [1.0, np.nan, 3.0])])
+@pytest.mark.parametrize(
+    ('radius', 'expected'),
+    [
+        (7, [7.0, 7.0, 7.0]),
+        (np.float32(7.0), [7.0, 7.0, 7.0]),
+        ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]),
+        (3 * u.arcsec, [6.0, 6.0, 6.0]),
+        ([1, 2, 3] * u.arcsec, [2.0, 4.0, 6.0]),
+        (np.array([1.0, 2.0, 3.0], dtype='>f4'), [1.0, 2.0, 3.0]),
+        (np.ma.array([1.0, 2.0, 3.0], mask=[0, 1, 0]), [1.0, np.nan, 3.0]),
+        (Masked([1.0, 2.0, 3.0] * u.pix, mask=[0, 1, 0]), [1.0, np.nan, 3.0]),
+    ],
+)
 def test_radius_as_value(radius, expected):
     found = read(Table({'x': X, 'y': Y}), radius=radius).radius_in_pixels(0.5)
     assert np.allclose(found, expected, equal_nan=True)
@@ -225,10 +256,12 @@ def test_radius_that_is_found_by_name(name):
 
 def test_sdss_states_its_radii_in_arcseconds():
     """petroR90_r is documented in arcsec, petro_r90 is any survey's."""
-    assert np.allclose(read(Table({'x': X, 'y': Y, 'petroR90_r': [1.0, 2.0, 3.0]})).radius_in_pixels(0.5),
-                       [2.0, 4.0, 6.0])
-    assert np.allclose(read(Table({'x': X, 'y': Y, 'petro_r90': [1.0, 2.0, 3.0]})).radius_in_pixels(0.5),
-                       [1.0, 2.0, 3.0])
+    assert np.allclose(
+        read(Table({'x': X, 'y': Y, 'petroR90_r': [1.0, 2.0, 3.0]})).radius_in_pixels(0.5), [2.0, 4.0, 6.0]
+    )
+    assert np.allclose(
+        read(Table({'x': X, 'y': Y, 'petro_r90': [1.0, 2.0, 3.0]})).radius_in_pixels(0.5), [1.0, 2.0, 3.0]
+    )
 
 
 def test_radius_is_missing_where_it_is_masked():
@@ -242,22 +275,31 @@ def test_radius_in_arcsec_needs_a_pixel_scale():
         read(Table({'x': X, 'y': Y}), radius=3 * u.arcsec).radius_in_pixels(None)
 
 
-@pytest.mark.parametrize(('options', 'message'), [
-    ({'radius': 'size'}, "no column 'size'"), ({'radius': [1.0, 2.0]}, r'radius has shape \(2,\)'),
-    ({'radius': 3 * u.kpc}, "radii are in 'kpc'"),
-    ({'radius': 3.0, 'radius_unit': 'Jy'}, "radii are in 'Jy'"),
-    ({'radius': 3.0, 'radius_unit': 'furlong/'}, 'furlong')])
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'radius': 'size'}, "no column 'size'"),
+        ({'radius': [1.0, 2.0]}, r'radius has shape \(2,\)'),
+        ({'radius': 3 * u.kpc}, "radii are in 'kpc'"),
+        ({'radius': 3.0, 'radius_unit': 'Jy'}, "radii are in 'Jy'"),
+        ({'radius': 3.0, 'radius_unit': 'furlong/'}, 'furlong'),
+    ],
+)
 def test_wrong_radius(options, message):
     with pytest.raises(ValueError, match=message):
         read(Table({'x': X, 'y': Y}), **options)
 
 
-@pytest.mark.parametrize('column', [['a', 'b', 'c'], [b'a', b'b', b'c'], [True, False, True], [object()] * 3,
-                                    [1j, 2j, 3j]])
+@pytest.mark.parametrize(
+    'column', [['a', 'b', 'c'], [b'a', b'b', b'c'], [True, False, True], [object()] * 3, [1j, 2j, 3j]]
+)
 def test_columns_that_are_no_numbers(column):
-    for table, options in ((Table({'x': column, 'y': Y}), {}), (Table({'ra': column, 'dec': DEC}), {}),
-                           (Table({'x': X, 'y': Y, 'petro_r90': column}), {}),
-                           (Table({'x': X, 'y': Y, 'r': column}), {'radius': 'r'})):
+    for table, options in (
+        (Table({'x': column, 'y': Y}), {}),
+        (Table({'ra': column, 'dec': DEC}), {}),
+        (Table({'x': X, 'y': Y, 'petro_r90': column}), {}),
+        (Table({'x': X, 'y': Y, 'r': column}), {'radius': 'r'}),
+    ):
         with pytest.raises(TypeError, match="column '.*' holds .*; expected numbers"):
             read(table, **options)
 

@@ -21,7 +21,7 @@ def test_nothing_changes_at_the_same_scale(image):
 
 @pytest.mark.parametrize('factor', [2, 3, 4])
 def test_larger_pixels_hold_the_mean(image, factor):
-    part = image[:12 * factor, :12 * factor]
+    part = image[: 12 * factor, : 12 * factor]
     middle = (12 * factor - 1) / 2
     expected = block_reduce(part, factor, np.mean)
     assert np.allclose(resample(image[None], (middle, middle), factor, 12)[0], expected, rtol=1e-5)
@@ -45,7 +45,7 @@ def test_light_is_kept(step):
     y, x = np.mgrid[:60, :60]
     galaxy = np.exp(-0.5 * ((x - 30.2) ** 2 + (y - 29.7) ** 2) / 9)
     grid = int(36 / step)
-    assert resample(galaxy[None], (30.2, 29.7), step, grid).sum() * step ** 2 == pytest.approx(galaxy.sum(), rel=1e-3)
+    assert resample(galaxy[None], (30.2, 29.7), step, grid).sum() * step**2 == pytest.approx(galaxy.sum(), rel=1e-3)
 
 
 @pytest.mark.parametrize('step', [0.3, 1.0, 2.2])
@@ -132,10 +132,18 @@ def test_number_types(image, dtype):
     assert np.allclose(result, resample(values[None], (40, 30), 1.6, 12))
 
 
-@pytest.mark.parametrize(('centre', 'side', 'expected'), [
-    (50.0, 11.0, (44, 57)), (0.0, 10.0, (0, 7)), (99.0, 10.0, (93, 100)), (-50.0, 10.0, (0, 0)),
-    (500.0, 10.0, (100, 100)),
-    (50.0, 1e30, (0, 100)), (50.0, np.inf, (0, 100))])
+@pytest.mark.parametrize(
+    ('centre', 'side', 'expected'),
+    [
+        (50.0, 11.0, (44, 57)),
+        (0.0, 10.0, (0, 7)),
+        (99.0, 10.0, (93, 100)),
+        (-50.0, 10.0, (0, 0)),
+        (500.0, 10.0, (100, 100)),
+        (50.0, 1e30, (0, 100)),
+        (50.0, np.inf, (0, 100)),
+    ],
+)
 def test_window(centre, side, expected):
     start, stop = window(centre, side, 100)
     assert (start, stop) == pytest.approx(expected, abs=1)

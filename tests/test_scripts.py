@@ -47,10 +47,19 @@ def galvae(capsys):
 @pytest.fixture
 def encode(galvae, field_files, tmp_path):
     """Encode the field's files; bands of None leaves the option out."""
+
     def function(*words, images=None, output='out.fits', bands='g,r,z', fast=True):
         options = [] if bands is None else ['--bands', bands]
-        return galvae('encode', *(images or field_files.values()), *options, '-o', tmp_path / output,
-                      *(FAST if fast else []), *words)
+        return galvae(
+            'encode',
+            *(images or field_files.values()),
+            *options,
+            '-o',
+            tmp_path / output,
+            *(FAST if fast else []),
+            *words,
+        )
+
     return function
 
 
@@ -104,9 +113,12 @@ def test_one_file_of_three_planes(encode, field, catalog, tmp_path):
 @pytest.mark.parametrize('suffix', ['.fits', '.ecsv', '.csv', '.vot', '.parquet', '.h5', '.txt'])
 def test_formats_of_the_catalogue(encode, galaxies, tmp_path, suffix):
     path = tmp_path / f'sources{suffix}'
-    options = {'.h5': {'path': 'galvae', 'serialize_meta': True}, '.txt': {'format': 'ascii'},
-               '.vot': {'format': 'votable'},
-               '.csv': {'format': 'ascii.csv'}}
+    options = {
+        '.h5': {'path': 'galvae', 'serialize_meta': True},
+        '.txt': {'format': 'ascii'},
+        '.vot': {'format': 'votable'},
+        '.csv': {'format': 'ascii.csv'},
+    }
     galaxies['name'] = list('abcdef')
     galaxies.write(path, **options.get(suffix, {}))
     run = encode('--catalog', path, '--radius-column', 'petro_r90', '--radius-unit', 'arcsec')
@@ -120,15 +132,23 @@ def test_formats_of_the_catalogue(encode, galaxies, tmp_path, suffix):
 def test_sextractor_catalogues(encode, galaxies, tmp_path):
     """ASCII_HEAD, and FITS_LDAC, whose table is the second one."""
     text = tmp_path / 'test.cat'
-    lines = ['#   1 NUMBER          Running object number', '#   2 X_IMAGE         Object position along x   [pixel]',
-             '#   3 Y_IMAGE         Object position along y   [pixel]']
+    lines = [
+        '#   1 NUMBER          Running object number',
+        '#   2 X_IMAGE         Object position along x   [pixel]',
+        '#   3 Y_IMAGE         Object position along y   [pixel]',
+    ]
     lines += [f'{i:10d} {row["x"] + 1:10.4f} {row["y"] + 1:10.4f}' for i, row in enumerate(galaxies, start=1)]
     text.write_text('\n'.join(lines) + '\n')
-    head = fits.BinTableHDU.from_columns([fits.Column('Field Header Card', '1680A', array=[b'SIMPLE'])],
-                                         name='LDAC_IMHEAD')
-    objects = fits.BinTableHDU.from_columns([fits.Column('X_IMAGE', 'D', 'pixel', array=galaxies['x'] + 1),
-                                             fits.Column('Y_IMAGE', 'D', 'pixel', array=galaxies['y'] + 1)],
-                                             name='LDAC_OBJECTS')
+    head = fits.BinTableHDU.from_columns(
+        [fits.Column('Field Header Card', '1680A', array=[b'SIMPLE'])], name='LDAC_IMHEAD'
+    )
+    objects = fits.BinTableHDU.from_columns(
+        [
+            fits.Column('X_IMAGE', 'D', 'pixel', array=galaxies['x'] + 1),
+            fits.Column('Y_IMAGE', 'D', 'pixel', array=galaxies['y'] + 1),
+        ],
+        name='LDAC_OBJECTS',
+    )
     fits.HDUList([fits.PrimaryHDU(), head, objects]).writeto(tmp_path / 'test.fits')
     found = []
     for name in ('test.cat', 'test.fits'):
@@ -140,9 +160,10 @@ def test_sextractor_catalogues(encode, galaxies, tmp_path):
     assert np.allclose(found[0]['galvae_latent'], found[1]['galvae_latent'], atol=2e-3)
 
 
-@pytest.mark.parametrize(('output', 'options'), [('out.fits', {}), ('out.ecsv', {}), ('out.parquet', {}),
-                                                 ('out.vot', {}),
-                                                 ('out.h5', {'path': 'galvae'})])
+@pytest.mark.parametrize(
+    ('output', 'options'),
+    [('out.fits', {}), ('out.ecsv', {}), ('out.parquet', {}), ('out.vot', {}), ('out.h5', {'path': 'galvae'})],
+)
 def test_formats_of_the_output(encode, galaxies, tmp_path, output, options):
     galaxies['name'] = list('abcdef')
     galaxies['x'] = MaskedColumn(galaxies['x'], mask=[0, 0, 1, 0, 0, 0])
@@ -176,8 +197,22 @@ def test_options_reach_the_encoder(encode, field, in_pixels, other_bundle, tmp_p
     for band, image in field.items():
         names.append(tmp_path / f'counts_{band}.fits')
         fits.writeto(names[-1], image.data * np.float32(100))
-    run = encode('--catalog', in_pixels, '--zero-point', 'g=27.5, r=27.5, z=27.5', '--pixel-scale', '0.262', '--model',
-                 tmp_path / 'other.galvae', '--device', 'cpu', '--batch-size', '2', '--split', images=names)
+    run = encode(
+        '--catalog',
+        in_pixels,
+        '--zero-point',
+        'g=27.5, r=27.5, z=27.5',
+        '--pixel-scale',
+        '0.262',
+        '--model',
+        tmp_path / 'other.galvae',
+        '--device',
+        'cpu',
+        '--batch-size',
+        '2',
+        '--split',
+        images=names,
+    )
     assert run.code == 0, run.err
     table = Table.read(tmp_path / 'out.fits')
     assert np.all(table['galvae_flags'] == 0)
@@ -255,10 +290,17 @@ def one_row(path, source):
     fits.writeto(path, np.zeros(10))
 
 
-@pytest.mark.parametrize(('change', 'message'), [
-    (cut, 'bad_r.fits: '), (no_fits, 'bad_r.fits: this is not a FITS file'),
-    (empty, 'bad_r.fits: this is not a FITS file'),
-    (other_shape, 'cannot be aligned'), (table_only, 'bad_r.fits: there is no image'), (one_row, 'bad_r.fits: ')])
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (cut, 'bad_r.fits: '),
+        (no_fits, 'bad_r.fits: this is not a FITS file'),
+        (empty, 'bad_r.fits: this is not a FITS file'),
+        (other_shape, 'cannot be aligned'),
+        (table_only, 'bad_r.fits: there is no image'),
+        (one_row, 'bad_r.fits: '),
+    ],
+)
 @pytest.mark.filterwarnings('ignore')
 def test_bad_image(encode, field_files, catalog, tmp_path, change, message):
     images = copy_with(field_files, tmp_path, 'r', change)
@@ -284,21 +326,37 @@ def test_missing_band(encode, field_files):
     encode(images=[g], bands='g,r,z').fails(2, 'expected planes or extensions of g, r, z')
 
 
-@pytest.mark.parametrize(('words', 'message'), [
-    (['--unit', 'K'], 'not a flux unit'), (['--unit', 'furlong/'], 'not a unit'),
-    (['--zero-point', 'bright'], '--zero-point'),
-    (['--zero-point', 'g=25'], 'zero_point'), (['--zero-point', 'g=25,r'], '--zero-point'),
-    (['--pixel-scale', '-1'], 'pixel_scale'),
-    (['--rendering', 'none'], 'no rendering'), (['--scaled'], '--scaled'), (['--batch-size', '0'], 'batch_size'),
-    (['--radius-unit', 'Jy', '--radius-column', 'x'], 'radii')])
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['--unit', 'K'], 'not a flux unit'),
+        (['--unit', 'furlong/'], 'not a unit'),
+        (['--zero-point', 'bright'], '--zero-point'),
+        (['--zero-point', 'g=25'], 'zero_point'),
+        (['--zero-point', 'g=25,r'], '--zero-point'),
+        (['--pixel-scale', '-1'], 'pixel_scale'),
+        (['--rendering', 'none'], 'no rendering'),
+        (['--scaled'], '--scaled'),
+        (['--batch-size', '0'], 'batch_size'),
+        (['--radius-unit', 'Jy', '--radius-column', 'x'], 'radii'),
+    ],
+)
 def test_wrong_options(encode, catalog, tmp_path, words, message):
     encode('--catalog', catalog, *words).fails(2, message)
     assert_clean(tmp_path, 'sources.fits')
 
 
-@pytest.mark.parametrize('words', [[], ['encode'], ['encode', 'x.fits'], ['draw'],
-                                   ['encode', 'x.fits', '-o', 'y.fits', '--device', 'tpu'],
-                                   ['encode', 'x.fits', '-o', 'y.fits', '--pixel-scale', 'small']])
+@pytest.mark.parametrize(
+    'words',
+    [
+        [],
+        ['encode'],
+        ['encode', 'x.fits'],
+        ['draw'],
+        ['encode', 'x.fits', '-o', 'y.fits', '--device', 'tpu'],
+        ['encode', 'x.fits', '-o', 'y.fits', '--pixel-scale', 'small'],
+    ],
+)
 def test_wrong_words(galvae, words):
     run = galvae(*words)
     assert run.code == 2
@@ -312,8 +370,9 @@ def test_sky_catalogue_without_wcs(encode, field, catalog, galaxies, tmp_path):
     for name, image in zip(names, field.values()):
         fits.writeto(name, image.data, fits.Header({'BUNIT': 'nmgy'}))
     galaxies[['ra', 'dec']].write(tmp_path / 'sky.fits')
-    encode('--catalog', tmp_path / 'sky.fits', '--pixel-scale', '0.262', images=names).fails(2,
-                                                                                             'the images have no WCS')
+    encode('--catalog', tmp_path / 'sky.fits', '--pixel-scale', '0.262', images=names).fails(
+        2, 'the images have no WCS'
+    )
 
 
 def no_numbers(table):
@@ -332,8 +391,10 @@ def no_positions(table):
     table.keep_columns(['petro_r90', 'ra'])
 
 
-@pytest.mark.parametrize(('change', 'message'), [(no_numbers, "'petro_r90'"), (no_number_in_x, "'x'"), (vectors, "'x'"),
-                                                 (no_positions, 'no positions')])
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [(no_numbers, "'petro_r90'"), (no_number_in_x, "'x'"), (vectors, "'x'"), (no_positions, 'no positions')],
+)
 def test_bad_columns(encode, galaxies, tmp_path, change, message):
     change(galaxies)
     galaxies.write(tmp_path / 'bad.fits')
@@ -566,14 +627,16 @@ def test_progress_bar_on_a_terminal(encode, galaxies, tmp_path, monkeypatch, n_r
 
 def shell(*words):
     command = [sys.executable, '-m', 'galvae_affiliated.scripts', *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120,
-                          env={**os.environ, 'PYTHONWARNINGS': 'default'})
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, env={**os.environ, 'PYTHONWARNINGS': 'default'}
+    )
 
 
 def test_in_a_pipe(field_files, catalog, tmp_path):
     """No progress bar, no messages of libraries, nothing on the standard output."""
-    done = shell('encode', *field_files.values(), '--bands', 'g,r,z', '--catalog', catalog, '-o', tmp_path / 'out.fits',
-                 *FAST)
+    done = shell(
+        'encode', *field_files.values(), '--bands', 'g,r,z', '--catalog', catalog, '-o', tmp_path / 'out.fits', *FAST
+    )
     assert done.returncode == 0
     assert done.stdout == ''
     assert '\r' not in done.stderr

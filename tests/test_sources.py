@@ -174,9 +174,15 @@ def test_mask_of_one_value(cube, mask):
     assert np.all(one(NDData(cube[1], mask=mask)).bad == mask)
 
 
-@pytest.mark.parametrize('wrap', [
-    np.ma.array, Masked, lambda data, mask: Masked(data * u.uJy, mask=mask), lambda data,
-    mask: NDData(data, mask=mask)])
+@pytest.mark.parametrize(
+    'wrap',
+    [
+        np.ma.array,
+        Masked,
+        lambda data, mask: Masked(data * u.uJy, mask=mask),
+        lambda data, mask: NDData(data, mask=mask),
+    ],
+)
 def test_masked_arrays(cube, wrap):
     mask = cube > 1
     assert np.array_equal(one(wrap(cube[1], mask=mask[1])).bad, mask[1])
@@ -191,9 +197,20 @@ def test_sequence_of_images(field_files, cube):
     assert planes['z'].unit == u.uJy
 
 
-@pytest.mark.parametrize('source', [np.zeros((5, 5), complex), np.zeros((5, 5), bool), np.array([['a']]), np.zeros(5),
-                                    None, 5.0,
-                                    np.array([[object()]]), np.zeros(5) * u.uJy, NDData(np.zeros(5))])
+@pytest.mark.parametrize(
+    'source',
+    [
+        np.zeros((5, 5), complex),
+        np.zeros((5, 5), bool),
+        np.array([['a']]),
+        np.zeros(5),
+        None,
+        5.0,
+        np.array([[object()]]),
+        np.zeros(5) * u.uJy,
+        NDData(np.zeros(5)),
+    ],
+)
 def test_what_is_no_image(source):
     with pytest.raises(TypeError, match=r'expected real numbers \(ny, nx\)'):
         one(source)
@@ -238,7 +255,7 @@ def test_missing_file(tmp_path):
 def test_truncated_file(tmp_path, cube, header, ending, share):
     path = write(tmp_path / f'whole{ending}', cube[1], header, compressed=ending.endswith('.fz'))
     cut = tmp_path / f'cut{ending}'
-    cut.write_bytes(path.read_bytes()[:int(share * path.stat().st_size)])
+    cut.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     with pytest.raises(ValueError, match=rf'cut{ending}: .*can'):
         one(cut)
     gc.collect()  # an open file that is left behind warns here
@@ -274,3 +291,13 @@ def test_arrays_are_not_changed(cube):
     assert np.array_equal(image.data, cube[1])
     assert not mask.any()
     assert not error.array.any()
+
+
+def test_mask_and_uncertainty_that_ccddata_wrote(tmp_path):
+    data = np.ones((6, 5), dtype=np.float32)
+    mask, uncertainty = np.zeros((6, 5), dtype=bool), np.ones((6, 5), dtype=np.float32)
+    mask[1, 2], uncertainty[3, 4] = True, 0.0
+    image = CCDData(data, unit='adu', mask=mask, uncertainty=StdDevUncertainty(uncertainty))
+    image.write(tmp_path / 'r.fits')
+    bad = read_planes({'r': tmp_path / 'r.fits'})['r'].bad
+    assert np.argwhere(bad).tolist() == [[1, 2], [3, 4]]

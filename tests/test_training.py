@@ -24,13 +24,26 @@ from galvae_affiliated.training.networks import GalaxyVAE  # noqa: E402
 from galvae_affiliated.training.preprocess import Preprocess, Rendering  # noqa: E402
 
 # Lightning warns of few workers and of a small set, as it should
-pytestmark = [pytest.mark.filterwarnings('ignore::UserWarning'), pytest.mark.filterwarnings('ignore::FutureWarning'),
-              pytest.mark.filterwarnings('ignore:.*isinstance.*:DeprecationWarning')]
+pytestmark = [
+    pytest.mark.filterwarnings('ignore::UserWarning'),
+    pytest.mark.filterwarnings('ignore::FutureWarning'),
+    pytest.mark.filterwarnings('ignore:.*isinstance.*:DeprecationWarning'),
+]
 
 GRID = 32
 QUESTION = {'how-rounded': ['round', 'cigar']}
-TINY = TrainingConfig(n_latents=4, n_pose=2, grid=GRID, widths=(8, 16), decoder_widths=(16, 8), batch_size=8, steps=40,
-                      learning_rate=5e-3, max_shift=1.0, ema_decay=0.8)
+TINY = TrainingConfig(
+    n_latents=4,
+    n_pose=2,
+    grid=GRID,
+    widths=(8, 16),
+    decoder_widths=(16, 8),
+    batch_size=8,
+    steps=40,
+    learning_rate=5e-3,
+    max_shift=1.0,
+    ema_decay=0.8,
+)
 
 
 def disc(ratio, angle):
@@ -51,11 +64,17 @@ def parquet(tmp_path_factory):
         buffer = io.BytesIO()
         Image.fromarray(image.astype(np.uint8)).save(buffer, 'PNG')
         voted = i % 3 > 0
-        rows.append({'id_str': f'galaxy{i}', 'image': {'bytes': buffer.getvalue(), 'path': ''},
-                     'split': 'test' if i >= 40 else 'train', 'kind': 'round' if round_ else 'cigar',
-                     'how-rounded-gz2_reach': 0.9 if voted else None,
-                     'how-rounded-gz2_round_fraction': float(round_) if voted else None,
-                     'how-rounded-gz2_cigar_fraction': float(not round_) if voted else None})
+        rows.append(
+            {
+                'id_str': f'galaxy{i}',
+                'image': {'bytes': buffer.getvalue(), 'path': ''},
+                'split': 'test' if i >= 40 else 'train',
+                'kind': 'round' if round_ else 'cigar',
+                'how-rounded-gz2_reach': 0.9 if voted else None,
+                'how-rounded-gz2_round_fraction': float(round_) if voted else None,
+                'how-rounded-gz2_cigar_fraction': float(not round_) if voted else None,
+            }
+        )
     path = tmp_path_factory.mktemp('set') / 'tiny.parquet'
     pq.write_table(pa.Table.from_pylist(rows), path)
     return path
@@ -63,8 +82,9 @@ def parquet(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def galaxies(parquet):
-    return dataset.read_galaxy_set(parquet, QUESTION, cache=parquet.parent / 'cache', grid=GRID, class_column='kind',
-                                   split='train')
+    return dataset.read_galaxy_set(
+        parquet, QUESTION, cache=parquet.parent / 'cache', grid=GRID, class_column='kind', split='train'
+    )
 
 
 @pytest.fixture(scope='module')
@@ -184,20 +204,28 @@ def test_a_resumed_run_ends_as_an_unbroken_one(galaxies, trained, tmp_path):
             trainer.save_checkpoint(tmp_path / 'killed.ckpt')
             raise Stop
 
-    with mock.patch.object(lightning.LightningModule, 'on_train_batch_end', lambda self, *_: kill(self.trainer)), \
-            pytest.raises(Stop):
+    with (
+        mock.patch.object(lightning.LightningModule, 'on_train_batch_end', lambda self, *_: kill(self.trainer)),
+        pytest.raises(Stop),
+    ):
         train(TINY, galaxies, np.arange(40), tmp_path, accelerator='cpu', logger=False)
-    resumed = train(TINY, galaxies, np.arange(40), tmp_path, resume=tmp_path / 'killed.ckpt', accelerator='cpu',
-                    logger=False)
+    resumed = train(
+        TINY, galaxies, np.arange(40), tmp_path, resume=tmp_path / 'killed.ckpt', accelerator='cpu', logger=False
+    )
     for name, value in module.model.state_dict().items():
         torch.testing.assert_close(resumed.model.state_dict()[name], value, atol=1e-4, rtol=1e-4, msg=name)
 
 
 def manifest():
-    return {'name': 'tiny', 'version': '0', 'input': {'grid': GRID, 'field_of_view': 5.12, 'typical': {}},
-            'renderings': survey_renderings(1.0), 'latents': {'n_latents': 4, 'n_pose': 2},
-            'questions': {q: {'answers': a, 'parent': None} for q, a in QUESTION.items()},
-            'reconstruction': {'floor': [0.01] * 3, 'slope': [0.0] * 3, 'chi2_99': 1e6}}
+    return {
+        'name': 'tiny',
+        'version': '0',
+        'input': {'grid': GRID, 'field_of_view': 5.12, 'typical': {}},
+        'renderings': survey_renderings(1.0),
+        'latents': {'n_latents': 4, 'n_pose': 2},
+        'questions': {q: {'answers': a, 'parent': None} for q, a in QUESTION.items()},
+        'reconstruction': {'floor': [0.01] * 3, 'slope': [0.0] * 3, 'chi2_99': 1e6},
+    }
 
 
 def test_the_exported_bundle_encodes_through_the_ordinary_door(galaxies, trained, tmp_path):
@@ -208,8 +236,9 @@ def test_the_exported_bundle_encodes_through_the_ordinary_door(galaxies, trained
     images = torch.from_numpy(np.array(galaxies.images)).permute(0, 3, 1, 2).float() / 255
     with torch.inference_mode():
         latent = model.encoder(Preprocess(GRID)(images)[1])[0][:, :4]
-    heads = calibrate(model.heads, latent.clone(), [torch.from_numpy(votes.fractions)],
-                      [torch.from_numpy(votes.weight)])
+    heads = calibrate(
+        model.heads, latent.clone(), [torch.from_numpy(votes.fractions)], [torch.from_numpy(votes.weight)]
+    )
     export.export_bundle(manifest(), Preprocess(GRID), model, heads).write(tmp_path / 'tiny.galvae')
     bundle = get_model(tmp_path / 'tiny.galvae')
     bundle.verify(device='cpu')

@@ -110,11 +110,15 @@ def test_flux_and_composite_meet(images):
     mean = value.mean(axis=1, keepdims=True)
     composite = (value * np.arcsinh(q * mean) / (np.sqrt(q) * mean)).clip(0, 1)
     stack = CutoutStack(flux.astype(np.float32), np.full(5, entry['name']), np.zeros(5, np.int32))
-    np.testing.assert_allclose(LatentTransformer().transform(stack), LatentTransformer().transform(composite), atol=1e-3)
+    np.testing.assert_allclose(
+        LatentTransformer().transform(stack), LatentTransformer().transform(composite), atol=1e-3
+    )
 
 
-@pytest.mark.parametrize(('shape', 'match'), [((2, 3, 64, 64), '64 pixels a side'), ((3, 128, 128), r'\(3, 128, 128\)'),
-                                              ((2, 4, 128, 128), r'expected \(N, 3')])
+@pytest.mark.parametrize(
+    ('shape', 'match'),
+    [((2, 3, 64, 64), '64 pixels a side'), ((3, 128, 128), r'\(3, 128, 128\)'), ((2, 4, 128, 128), r'expected \(N, 3')],
+)
 def test_wrong_shapes_say_what_was_got(shape, match):
     with pytest.raises(ValueError, match=match):
         LatentTransformer().transform(np.zeros(shape))
@@ -154,10 +158,20 @@ def test_pandas_output(images):
 
 
 # of scikit-learn's checks those that hold for every estimator; the others feed tables of numbers
-CHECKS = ('check_estimator_cloneable', 'check_estimator_tags_renamed', 'check_valid_tag_types', 'check_estimator_repr',
-          'check_no_attributes_set_in_init', 'check_do_not_raise_errors_in_init_or_set_param',
-          'check_do_not_raise_errors_in_init_or_set_params', 'check_mixin_order', 'check_get_params_invariance',
-          'check_set_params', 'check_parameters_default_constructible', 'check_estimator_get_tags_default_keys')
+CHECKS = (
+    'check_estimator_cloneable',
+    'check_estimator_tags_renamed',
+    'check_valid_tag_types',
+    'check_estimator_repr',
+    'check_no_attributes_set_in_init',
+    'check_do_not_raise_errors_in_init_or_set_param',
+    'check_do_not_raise_errors_in_init_or_set_params',
+    'check_mixin_order',
+    'check_get_params_invariance',
+    'check_set_params',
+    'check_parameters_default_constructible',
+    'check_estimator_get_tags_default_keys',
+)
 
 
 @pytest.mark.parametrize('check', [c for c in CHECKS if hasattr(estimator_checks, c)])

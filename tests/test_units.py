@@ -8,10 +8,22 @@ from astropy.units import photometric
 from galvae_affiliated._units import flux_factor, header_unit, parse_unit, zero_point_factor
 
 
-@pytest.mark.parametrize(('text', 'nanomaggies'), [
-    ('nmgy', 1.0), ('nanomaggies', 1.0), ('nanomaggy', 1.0), ('mgy', 1e9), ('uJy', 1 / 3.631), ('nJy', 1e-3 / 3.631),
-    ('Jy', 1e6 / 3.631), ('erg / (s cm2 Hz)', 1e29 / 3.631), (photometric.nmgy, 1.0), (10 * u.uJy, None),
-    (u.uJy, 1 / 3.631)])
+@pytest.mark.parametrize(
+    ('text', 'nanomaggies'),
+    [
+        ('nmgy', 1.0),
+        ('nanomaggies', 1.0),
+        ('nanomaggy', 1.0),
+        ('mgy', 1e9),
+        ('uJy', 1 / 3.631),
+        ('nJy', 1e-3 / 3.631),
+        ('Jy', 1e6 / 3.631),
+        ('erg / (s cm2 Hz)', 1e29 / 3.631),
+        (photometric.nmgy, 1.0),
+        (10 * u.uJy, None),
+        (u.uJy, 1 / 3.631),
+    ],
+)
 def test_flux_density(text, nanomaggies):
     if nanomaggies is None:  # a scaled unit
         text, nanomaggies = u.Unit(text), 10 / 3.631
@@ -20,8 +32,10 @@ def test_flux_density(text, nanomaggies):
     assert not per_area
 
 
-@pytest.mark.parametrize(('text', 'per_square_arcsecond'), [
-    ('MJy/sr', 1e6 / 3631e-9 * (np.pi / 180 / 3600) ** 2), ('uJy / arcsec2', 1 / 3.631), ('nmgy / arcsec2', 1.0)])
+@pytest.mark.parametrize(
+    ('text', 'per_square_arcsecond'),
+    [('MJy/sr', 1e6 / 3631e-9 * (np.pi / 180 / 3600) ** 2), ('uJy / arcsec2', 1 / 3.631), ('nmgy / arcsec2', 1.0)],
+)
 def test_surface_brightness(text, per_square_arcsecond):
     factor, per_area = flux_factor(parse_unit(text))
     assert factor == pytest.approx(per_square_arcsecond, rel=1e-6)
@@ -34,9 +48,25 @@ def test_ab_magnitude_of_a_flux():
     assert jansky * flux_factor(u.Jy)[0] == pytest.approx(1.0, rel=1e-3)
 
 
-@pytest.mark.parametrize('text', ['adu', 'ADU', 'DN/s', 'counts', 'count', 'electron', 'e-/s', 'ct / s', '', u.adu,
-                                  u.ct, u.electron,
-                                  u.electron / u.s, u.dimensionless_unscaled])
+@pytest.mark.parametrize(
+    'text',
+    [
+        'adu',
+        'ADU',
+        'DN/s',
+        'counts',
+        'count',
+        'electron',
+        'e-/s',
+        'ct / s',
+        '',
+        u.adu,
+        u.ct,
+        u.electron,
+        u.electron / u.s,
+        u.dimensionless_unscaled,
+    ],
+)
 def test_counts_are_no_unit_of_flux(text):
     assert parse_unit(text) is None
 
@@ -47,7 +77,7 @@ def test_text_that_is_no_unit(text):
         parse_unit(text)
 
 
-@pytest.mark.parametrize('unit', [u.K, u.s, u.Jy / u.beam, u.erg / u.s / u.cm ** 2 / u.AA, u.mag, u.percent])
+@pytest.mark.parametrize('unit', [u.K, u.s, u.Jy / u.beam, u.erg / u.s / u.cm**2 / u.AA, u.mag, u.percent])
 def test_unit_that_is_no_flux(unit):
     with pytest.raises(ValueError, match='is not a flux unit; expected'):
         flux_factor(unit)
@@ -72,15 +102,27 @@ def test_header_states_a_unit():
     assert header_unit(fits.Header({'BUNIT': 'uJy', 'MAGZERO': 25.0})) == (u.uJy, None)
 
 
-@pytest.mark.parametrize('header', [{'BUNIT': 'adu', 'MAGZERO': 25.0}, {'MAGZERO': 25.0},
-                                    {'MAGZPT': 25.0, 'BUNIT': 'counts/sec'}])
+@pytest.mark.parametrize(
+    'header', [{'BUNIT': 'adu', 'MAGZERO': 25.0}, {'MAGZERO': 25.0}, {'MAGZPT': 25.0, 'BUNIT': 'counts/sec'}]
+)
 def test_header_states_a_zero_point(header):
     assert header_unit(header) == (None, 25.0)
 
 
-@pytest.mark.parametrize('header', [None, {}, {'BUNIT': 'adu'}, {'BUNIT': 'K'}, {'BUNIT': 'no unit'},
-                                    {'MAGZERO': 'unknown'},
-                                    {'MAGZERO': True}, {'MAGZERO': np.nan}, {'SURVEY': 'HST'}])
+@pytest.mark.parametrize(
+    'header',
+    [
+        None,
+        {},
+        {'BUNIT': 'adu'},
+        {'BUNIT': 'K'},
+        {'BUNIT': 'no unit'},
+        {'MAGZERO': 'unknown'},
+        {'MAGZERO': True},
+        {'MAGZERO': np.nan},
+        {'SURVEY': 'HST'},
+    ],
+)
 def test_header_states_nothing(header):
     assert header_unit(header) == (None, None)
 
