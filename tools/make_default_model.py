@@ -78,7 +78,8 @@ def run_bundle(options):
         'latents': {'n_latents': config.n_latents, 'n_pose': config.n_pose},
         'questions': question_entries(),
         'reconstruction': {'floor': floor, 'slope': slope, 'chi2_99': float(np.quantile(chi2, 0.99))},
-        'training': describe_training(config, galaxies, held_out, step, exposure, by_exposure),
+        'training': {**describe_training(config, galaxies, held_out, step, exposure, by_exposure),
+                     'remark': options.remark},
     }
     # real images for the comparison with PyTorch; none is kept
     bundle = export_bundle(manifest, preprocess, model, heads, extra_images=images_of(galaxies, rows[:56]))
@@ -184,6 +185,7 @@ def main():
     p.add_argument('run')
     p.add_argument('--checkpoint', required=True)
     p.add_argument('--adapt', required=True)
+    p.add_argument('--remark', default='', help='what else should be known of the run')
     p.add_argument('-o', '--output', required=True)
     p.set_defaults(run_command=run_bundle)
     p = commands.add_parser('scores')

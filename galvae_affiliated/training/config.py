@@ -58,7 +58,7 @@ class TrainingConfig:
     decoder_widths: tuple[int, ...] = (160, 96, 64)
     batch_size: int = 64
     labelled_share: float = 0.5
-    steps: int = 5500
+    steps: int = 3600
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
     warmup_share: float = 0.04
