@@ -34,7 +34,8 @@ from galvae_affiliated.transformer import reduced_chi2
 
 VALIDATION_SHARE = 0.08
 FAINT = 0.04  # composite level below which a pixel is sky
-EXPOSURES = (0.7, 1.0, 1.4, 2.0, 2.8, 4.0)
+FIELD_OF_VIEW = 5.12  # petroR90
+EXPOSURES = (0.7, 1.0, 1.2, 1.4, 1.7, 2.0, 2.4, 2.8, 4.0)
 # usual noise of a pixel of 0.262 arcsec in nanomaggies per square arcsecond (measured on Legacy Surveys images; i is
 # between r and z), and flux relative to r of a galaxy of g - r = 0.65, r - i = 0.3, r - z = 0.5
 TYPICAL = {'g': {'noise': 0.041, 'flux': 0.55}, 'r': {'noise': 0.070, 'flux': 1.0},
@@ -67,12 +68,12 @@ def run_bundle(options):
     seen = reconstruct(model, preprocess, images_of(galaxies, rows))
     floor, slope = residual_variance(*seen)
     chi2 = reduced_chi2(*seen, floor, slope)
-    exposure, by_exposure = choose_exposure(model, preprocess, options.adapt, floor, slope)
-    print('chi2 by exposure', by_exposure, '->', exposure)
+    latent = encode(model, preprocess, images_of(galaxies, rows))[0]
+    exposure, by_exposure = choose_exposure(model, preprocess, options.adapt, latent)
     manifest = {
         'name': DEFAULT_MODEL, 'version': '1', 'licence': 'BSD-3-Clause',
         'description': 'Variational auto-encoder of SDSS galaxies, guided by the votes of Galaxy Zoo 2.',
-        'input': {'grid': config.grid, 'field_of_view': 5.12, 'radius': 'petroR90 in the r band',
+        'input': {'grid': config.grid, 'field_of_view': FIELD_OF_VIEW, 'radius': 'petroR90 in the r band',
                   'flux_unit': 'nmgy / arcsec2', 'channels': 'red to blue', 'typical': TYPICAL},
         'renderings': survey_renderings(exposure),
         'latents': {'n_latents': config.n_latents, 'n_pose': config.n_pose},
@@ -95,8 +96,8 @@ def describe_training(config, galaxies, held_out, step, exposure, by_exposure):
         'galaxies': int(learnt.sum()), 'galaxies with votes': int((learnt & galaxies.has_votes).sum()),
         'held out': f'{int(held_out.sum())} of the train split, by a hash of the identifier, for calibration',
         'steps': step, 'views a step': 2 * config.batch_size,
-        'exposure': f'{exposure}, at which the model explains Legacy Surveys galaxies (split adapt) best',
-        'chi2 by exposure': {str(k): v for k, v in by_exposure.items()},
+        'exposure': f'{exposure} times the published SDSS scales: Legacy Surveys galaxies (adapt) then lie nearest',
+        'distance by exposure': {str(k): v for k, v in by_exposure.items()},
         'votes head': 'one hidden layer, cross-entropy with the vote fractions, a temperature a question',
         'torch': torch.__version__, 'lightning': lightning.__version__, 'config': dataclasses.asdict(config),
     }
@@ -136,24 +137,34 @@ def residual_variance(decoded, frame, weight):
     return [float(x) for x in floor], [max(float(x), 0.0) for x in slope]
 
 
-def choose_exposure(model, preprocess, path, floor, slope):
-    """The factor on SDSS's published scales at which the model explains another survey's galaxies best."""
-    bundle = argparse.Namespace(renderings=survey_renderings(1.0))
-    rows = pq.read_table(path, columns=['image', 'split', 'pixel_scale_arcsec']).to_pylist()
-    cutouts = []
-    for row in rows:
-        if row['split'] == 'adapt' and row['pixel_scale_arcsec']:
-            image = decode(row['image'])
-            radius = composite_radius(image, 'legacy-composite', bundle)
-            if np.isfinite(radius) and 5.12 * radius < image.shape[1]:
-                cutouts.append(recut(image, 5.12 * radius, 128))
-    cutouts = torch.from_numpy(np.array(cutouts))
+def choose_exposure(model, preprocess, path, latent):
+    """
+    The factor on SDSS's published scales at which another survey's galaxies lie nearest to the training set.
+
+    Nearest by the median squared Mahalanobis distance of their latents. How well the decoder
+    explains them would not do: the fainter an image is shown, the better it is explained.
+    """
+    mean, inverse = latent.mean(0), torch.linalg.inv(torch.cov(latent.T))
+    cutouts = legacy_cutouts(path)
     by_exposure = {}
     for exposure in EXPOSURES:
         composites = Rendering(survey_renderings(exposure))(cutouts, torch.full((len(cutouts),), 3))
-        chi2 = reduced_chi2(*reconstruct(model, preprocess, composites), floor, slope)
-        by_exposure[exposure] = float(np.median(chi2))
+        offset = encode(model, preprocess, composites)[0] - mean
+        by_exposure[exposure] = round(float(torch.einsum('ni,ij,nj->n', offset, inverse, offset).median()), 2)
     return min(by_exposure, key=by_exposure.get), by_exposure
+
+
+def legacy_cutouts(path):
+    """(N, 3, grid, grid) composites of the Legacy Surveys' viewer, split adapt, brought to the model's scale."""
+    bundle = argparse.Namespace(renderings=survey_renderings(1.0))
+    cutouts = []
+    for row in pq.read_table(path, columns=['image', 'split', 'pixel_scale_arcsec']).to_pylist():
+        if row['split'] == 'adapt' and row['pixel_scale_arcsec']:
+            image = decode(row['image'])
+            radius = composite_radius(image, 'legacy-composite', bundle)
+            if FIELD_OF_VIEW * radius < image.shape[1]:
+                cutouts.append(recut(image, FIELD_OF_VIEW * radius, TrainingConfig().grid))
+    return torch.from_numpy(np.array(cutouts))
 
 
 def run_scores(options):

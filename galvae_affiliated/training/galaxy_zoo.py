@@ -41,7 +41,8 @@ def survey_renderings(exposure):
     Parameters
     ----------
     exposure : float
-        Factor on SDSS's published scales: how bright its server shows a galaxy.
+        Factor on SDSS's published scales: how bright its server, whose composites
+        Galaxy Zoo showed, draws a galaxy.
 
     Returns
     -------
