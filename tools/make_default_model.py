@@ -123,8 +123,7 @@ def reconstruct(model, preprocess, images):
     """Decoded images, frames and weights, as arrays in the range of composites."""
     latent, pose, frame, weight = encode(model, preprocess, images)
     decoded = torch.cat([model.decoder(z, p) for z, p in zip(latent.split(128), pose.split(128))])
-    decoded = (decoded * preprocess.scale + preprocess.sky).clamp(0.0, 1.0)
-    return decoded.numpy(), frame.numpy(), weight.numpy()
+    return preprocess.composite(decoded).numpy(), frame.numpy(), weight.numpy()
 
 
 def residual_variance(decoded, frame, weight):

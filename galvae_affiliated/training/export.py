@@ -44,12 +44,10 @@ class DecoderGraph(nn.Module):
 
     def __init__(self, preprocess, decoder):
         super().__init__()
-        self.decoder = decoder
-        self.register_buffer('sky', preprocess.sky)
-        self.register_buffer('scale', preprocess.scale)
+        self.preprocess, self.decoder = preprocess, decoder
 
     def forward(self, latent, pose):
-        return (self.decoder(latent, pose) * self.scale + self.sky).clamp(0.0, 1.0)
+        return self.preprocess.composite(self.decoder(latent, pose))
 
 
 def export_graph(module, inputs, outputs):

@@ -45,6 +45,11 @@ class Preprocess(nn.Module):
         weight = self.aperture * (1.0 - missing.to(frame.dtype))
         return frame, (frame - self.centre) / self.scale, weight
 
+    def composite(self, normalised):
+        """Normalised image -> frame in [0, 1]; outside the circle, where nothing was learnt, the sky."""
+        composite = (normalised * self.scale + self.centre).clamp(0.0, 1.0)
+        return self.sky + self.aperture * (composite - self.sky)
+
 
 class Rendering(nn.Module):
     """
