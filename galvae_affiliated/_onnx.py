@@ -77,7 +77,7 @@ def start_session(graph, device):
             return session, 'cuda'
         if device == 'cuda':
             raise DeviceError("device 'cuda' was asked for, but CUDA did not start: no GPU, or no matching CUDA and "
-                              "cuDNN libraries; 'galvae doctor' tells more, device='cpu' does without")
+                              "cuDNN libraries; device='cpu' does without")
         return session, 'cpu'
     return quiet_session(graph, [DEVICES['cpu']]), 'cpu'
 

@@ -94,6 +94,8 @@ def describe_training(config, galaxies, held_out, step, exposure, by_exposure):
         'data': 'SDSS gri colour composites with Galaxy Zoo 2 votes (Willett et al. 2013), split train',
         'terms': 'images and votes were collected from third parties for research use and are not in this file',
         'galaxies': int(learnt.sum()), 'galaxies with votes': int((learnt & galaxies.has_votes).sum()),
+        'coarse classes': f'{int((learnt & (galaxies.classes >= 0)).sum())} galaxies with one of '
+                          f'{len(galaxies.class_names)} classes (clean5_class), as a second, weaker guide',
         'held out': f'{int(held_out.sum())} of the train split, by a hash of the identifier, for calibration',
         'steps': step, 'views a step': 2 * config.batch_size,
         'exposure': f'{exposure} times the published SDSS scales: Legacy Surveys galaxies (adapt) then lie nearest',
