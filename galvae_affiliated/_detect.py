@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from astropy.convolution import convolve
 from astropy.table import QTable
+from astropy.utils.introspection import minversion
 from photutils.segmentation import (
     SegmentationImage,
     SourceCatalog,
@@ -43,6 +44,9 @@ class Mode(NamedTuple):
     n_pixels: int
     contrast: float
 
+
+# photutils drew a bar until 3.1, which warns of the keyword that turned it off
+SILENT = {} if minversion('photutils', '3.1') else {'progress_bar': False}
 
 COLD = Mode(fwhm=7.0, threshold=8.0, n_pixels=80, contrast=0.05)
 HOT = Mode(fwhm=3.0, threshold=3.0, n_pixels=20, contrast=0.1)
@@ -109,7 +113,7 @@ def find(image, mode, *, deblend=True):
     if found is None:
         return labels
     if deblend:
-        found = deblend_sources(smooth, found, mode.n_pixels, contrast=mode.contrast, progress_bar=False)
+        found = deblend_sources(smooth, found, mode.n_pixels, contrast=mode.contrast, **SILENT)
     found.relabel_consecutive()
     return found.data.astype(np.int32)
 

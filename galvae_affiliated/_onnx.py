@@ -122,8 +122,8 @@ class GraphRunner:
     def __getstate__(self):
         return {**self.__dict__, '_session': None, '_device': None}
 
-    @property
-    def session(self):
+    def start(self):
+        """Build the session unless there is one; raises `DeviceError` if the device does not start."""
         if self._session is None:
             self._session, self._device = start_session(self.graph, self.requested_device)
         return self._session
@@ -131,7 +131,8 @@ class GraphRunner:
     @property
     def device(self):
         """The device that runs, 'cpu' or 'cuda'."""
-        return self.session and self._device
+        self.start()
+        return self._device
 
     def __call__(self, inputs, outputs):
         """
@@ -158,7 +159,7 @@ class GraphRunner:
         n_rows = len(next(iter(inputs.values())))
         size = self.batch_size if self.device == 'cuda' else n_rows
         inputs = {name: pad_rows(native(value), size) for name, value in inputs.items()}
-        return [value[:n_rows] for value in self.session.run(outputs, inputs)]
+        return [value[:n_rows] for value in self.start().run(outputs, inputs)]
 
 
 def native(array):

@@ -63,8 +63,15 @@ def show_warning(message, *_, **__):
     print('galvae: warning:', ' '.join(str(message).split()), file=sys.stderr)
 
 
+class Parser(argparse.ArgumentParser):
+    """Tells a wrong option in one line, as all that is wrong is told."""
+
+    def error(self, message):
+        self.exit(complain(f'{message}; {self.prog} --help lists what there is', WRONG_USE))
+
+
 def parser():
-    top = argparse.ArgumentParser(prog='galvae', description='Galaxy morphology as columns of a table.')
+    top = Parser(prog='galvae', description='Galaxy morphology as columns of a table.')
     top.add_argument('--version', action='version', version=f'galvae_affiliated {__version__}')
     commands = top.add_subparsers(required=True, metavar='COMMAND')
     add_encode(commands)
@@ -276,15 +283,16 @@ def read_catalog(path):
 
     if not Path(path).is_file():
         raise FileNotFoundError(f'{path}: there is no such file')
-    kinds = [FORMATS[suffix][0]] if (suffix := Path(path).suffix.lower()) in FORMATS else []
-    for kind in [None, *kinds, 'ascii']:
+    kinds = [FORMATS[suffix][0]] if (suffix := Path(path).suffix.lower()) in FORMATS else ['ascii']
+    failures = []
+    for kind in [None, *kinds]:
         try:
             table = QTable.read(path, format=kind) if kind else QTable.read(path)
             # SExtractor's FITS_LDAC holds the image's header in a table of its own, before that of the objects
             return QTable.read(path, hdu='LDAC_OBJECTS') if table.colnames == ['Field Header Card'] else table
         except (IORegistryError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
-            failure = error
-    raise ValueError(f'{path}: this is not a table that can be read ({failure})')
+            failures.append(error)
+    raise ValueError(f'{path}: this is not a table that can be read ({failures[-1]})')
 
 
 def zero_point(text):

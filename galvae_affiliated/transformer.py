@@ -200,6 +200,9 @@ class LatentTransformer(TransformerMixin, BaseEstimator):
         if self.batch_size < 1:
             raise ValueError(f'batch_size is {self.batch_size}; expected at least 1')
         stack = as_stack(cutouts, self.model.grid)
+        if self.device != 'auto':
+            # a device that does not start is an error, whether or not there is a row to encode
+            self.runner('encoder').start()
         parts = [self.encode_batch(stack[i:i + self.batch_size], reconstruction)
                  for i in range(0, max(len(stack), 1), self.batch_size)]
         latent, error, pose, chi2, flags = (np.concatenate(p) for p in zip(*parts))

@@ -58,7 +58,7 @@ def test_cuda_is_refused_where_it_does_not_start():
     else:
         match = 'built without CUDA'
     with pytest.raises(DeviceError, match=match):
-        get_model().runner('heads', device='cuda').session  # noqa: B018
+        get_model().runner('heads', device='cuda').start()
 
 
 def test_auto_takes_what_starts():
@@ -67,7 +67,7 @@ def test_auto_takes_what_starts():
 
 def test_unknown_device():
     with pytest.raises(ValueError, match="device is 'tpu'"):
-        get_model().runner('heads', device='tpu').session  # noqa: B018
+        get_model().runner('heads', device='tpu').start()
 
 
 class FakeSession:

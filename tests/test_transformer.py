@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks
 
-from galvae_affiliated import CutoutStack, GalvaeFlags, LatentTransformer, get_model
+from galvae_affiliated import CutoutStack, DeviceError, GalvaeFlags, LatentTransformer, get_model
 
 GRID = 128
 
@@ -177,3 +177,8 @@ CHECKS = (
 @pytest.mark.parametrize('check', [c for c in CHECKS if hasattr(estimator_checks, c)])
 def test_scikit_learns_own_checks(check):
     getattr(estimator_checks, check)('LatentTransformer', LatentTransformer())
+
+
+def test_a_device_that_does_not_start_is_an_error_even_without_rows():
+    with pytest.raises(DeviceError):
+        LatentTransformer(device='cuda').encode(np.full((2, 3, GRID, GRID), np.nan))
