@@ -361,7 +361,9 @@ def test_wrong_words(galvae, words):
     run = galvae(*words)
     assert run.code == 2
     assert run.out == ''
-    assert 'usage: galvae' in run.err
+    assert run.err.startswith('galvae: error: ')
+    assert run.err.count('\n') == 1
+    assert '--help' in run.err
     assert 'Traceback' not in run.err
 
 
