@@ -36,7 +36,7 @@ def card(bundle):
     lines += [f'  {e["name"]:18s} {e["kind"]}' + (f' of {",".join(reversed(e["bands"]))}' if 'bands' in e else '')
               for e in m['renderings']]
     lines += ['', 'questions'] + [f'  {q}: {", ".join(answers)}' for q, answers in bundle.questions.items()]
-    lines += ['', 'training'] + [f'  {key:14s} {value}' for key, value in m.get('training', {}).items()
+    lines += ['', 'training'] + [f'  {key:20s} {value}' for key, value in m.get('training', {}).items()
                                  if not isinstance(value, dict)]
     for name, scores in m.get('scores', {}).items():
         lines += ['', f'scores on {name}'] + score_lines(scores)

@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from galvae_affiliated import __version__
@@ -198,11 +199,13 @@ def run_demo(options):
 
     folder = Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)
+    table, picture = folder / 'demo.fits', folder / 'demo.png'
+    drawn = find_spec('matplotlib') is not None
     with resources.as_file(resources.files('galvae_affiliated').joinpath('data', 'demo_field.fits')) as field:
-        words = ['encode', str(field), '--bands', 'g,r,z', '--device', options.device, '--overwrite',
-                 '--picture', str(folder / 'demo.png'), '-o', str(folder / 'demo.fits')]
-        run_encode(parser().parse_args(words))
-    print(f'{folder / "demo.fits"} holds the table, {folder / "demo.png"} shows the galaxies')
+        words = ['encode', str(field), '--bands', 'g,r,z', '--device', options.device, '--overwrite', '-o', str(table)]
+        run_encode(parser().parse_args(words + ['--picture', str(picture)] * drawn))
+    shown = f'{picture} shows the galaxies' if drawn else "a picture needs matplotlib (the 'plot' extra)"
+    print(f'{table} holds the table; {shown}')
 
 
 def run_info(options):

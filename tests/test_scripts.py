@@ -603,6 +603,14 @@ def test_demo(galvae, tmp_path):
     assert_clean(tmp_path / 'demo', 'demo.fits', 'demo.png')
 
 
+def test_demo_without_matplotlib(galvae, tmp_path, monkeypatch):
+    monkeypatch.setattr('galvae_affiliated.scripts.find_spec', lambda name: None)
+    run = galvae('demo', '-o', tmp_path / 'demo')
+    assert run.code == 0, run.err
+    assert 'needs matplotlib' in run.out
+    assert_clean(tmp_path / 'demo', 'demo.fits')
+
+
 def test_picture(encode, catalog, tmp_path):
     pytest.importorskip('matplotlib')
     run = encode('--catalog', catalog, '--picture', tmp_path / 'out.png', fast=False)

@@ -181,7 +181,7 @@ def run_scores(options):
     bundle = ModelBundle(manifest, bundle._parts)
     bundle.write(options.output, overwrite=True)
     text = '\n'.join('    ' + line for line in card(bundle).splitlines())
-    Path(options.card).write_text('.. made by tools/make_default_model.py\n\n::\n\n' + text + '\n')
+    Path(options.card).write_text('.. made by tools/make_default_model.py\n\n.. code-block:: text\n\n' + text + '\n')
 
 
 def main():
