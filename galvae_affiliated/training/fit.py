@@ -107,7 +107,6 @@ def train(config, galaxies, rows, folder, *, resume=None, accelerator='auto', lo
     module : `GuidedTraining`
     """
     lightning.seed_everything(config.seed)
-    torch.set_num_threads(torch.get_num_threads())
     module = GuidedTraining(config, galaxies)
     start = torch.load(resume, weights_only=False)['global_step'] if resume else 0
     labelled = galaxies.has_votes[rows]
