@@ -164,14 +164,14 @@ def open_nddata(image):
     data = numeric(image.data, origin)
     bad = None if image.mask is None else np.broadcast_to(np.asarray(image.mask, dtype=bool), data.shape)
     if image.uncertainty is not None:
-        bad = holds_nothing(image.uncertainty) | (False if bad is None else bad)
+        bad = holds_nothing(image.uncertainty.array) | (False if bad is None else bad)
     wcs = image.wcs.celestial if image.wcs is not None and getattr(image.wcs, 'has_celestial', False) else None
     return Plane(data, unit, zero_point if unit is None else None, wcs, bad, origin), header
 
 
 def holds_nothing(uncertainty):
     """(ny, nx) bool: pixels of infinite, zero or undefined uncertainty."""
-    values = np.asarray(uncertainty.array)
+    values = np.asarray(uncertainty)
     return ~np.isfinite(values) | (values <= 0)
 
 
@@ -223,8 +223,7 @@ def companion_mask(hdus, shape):
     bad = None
     for hdu in hdus:
         if hdu.name in ('MASK', 'UNCERT') and hdu.is_image and hdu.shape == shape:
-            values = np.asarray(hdu.data)
-            nothing = values != 0 if hdu.name == 'MASK' else ~np.isfinite(values) | (values <= 0)
+            nothing = np.asarray(hdu.data) != 0 if hdu.name == 'MASK' else holds_nothing(hdu.data)
             bad = nothing if bad is None else bad | nothing
     return bad
 

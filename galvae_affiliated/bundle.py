@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """One file that holds a model: graphs, manifest, self-test."""
 
+import functools
 import hashlib
 import io
 import json
@@ -73,7 +74,7 @@ class ModelBundle:
         """dict : A copy of the manifest."""
         return json.loads(json.dumps(self._manifest))
 
-    @property
+    @functools.cached_property
     def sha256(self):
         """str : Hash of the manifest, which holds the hashes of all parts."""
         return hashlib.sha256(canonical_json(self._manifest)).hexdigest()

@@ -1,7 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """The whole way in one call: images and catalogue to a table with latents and morphology."""
 
-from galvae_affiliated.columns import encoding_columns, fraction_columns, planned_names, refuse_taken, with_columns
+from galvae_affiliated.columns import planned_names, refuse_taken, result_columns, with_columns
 from galvae_affiliated.fields import open_field
 from galvae_affiliated.registry import get_model
 from galvae_affiliated.transformer import Encoding, LatentTransformer
@@ -90,18 +90,34 @@ def encode_catalog(images, catalog=None, bundle=None, *, bands=None, unit=None, 
     names = planned_names(bundle, split=split, reconstruction=reconstruction, morphology=morphology)
     refuse_taken(table, names, overwrite=overwrite)
     transformer = LatentTransformer(bundle, device=device, batch_size=batch_size)
-    encoding = encode_in_chunks(maker, transformer, reconstruction, progress)
-    columns = encoding_columns(encoding, bundle, split=split)
-    if morphology:
-        columns += fraction_columns(encoding.latent, bundle, device=device)
+    encoding = encode_in_chunks(maker.chunks(CHUNK), len(maker), transformer, reconstruction, progress)
+    columns = result_columns(encoding, bundle, split=split, morphology=morphology, device=device)
     return with_columns(table, columns, overwrite=overwrite)
 
 
-def encode_in_chunks(maker, transformer, reconstruction, progress=None):
-    """`~galvae_affiliated.transformer.Encoding` of all rows; only a chunk of the cutouts is in memory."""
-    parts = []
-    for start in range(0, max(len(maker), 1), CHUNK):
-        parts.append(transformer.encode(maker.stack(slice(start, start + CHUNK)), reconstruction=reconstruction))
+def encode_in_chunks(stacks, n_rows, transformer, reconstruction, progress=None):
+    """
+    Encode cutouts as they are made; only one stack of them is in memory.
+
+    Parameters
+    ----------
+    stacks : iterable of `~galvae_affiliated.CutoutStack`
+        At least one, which may be empty.
+    n_rows : int
+        Rows of all stacks together, for ``progress``.
+    transformer : `~galvae_affiliated.LatentTransformer`
+    reconstruction : bool
+    progress : callable, optional
+        See `encode_catalog`.
+
+    Returns
+    -------
+    encoding : `~galvae_affiliated.transformer.Encoding`
+    """
+    parts, done = [], 0
+    for stack in stacks:
+        parts.append(transformer.encode(stack, reconstruction=reconstruction))
+        done += len(stack)
         if progress is not None:
-            progress(min(start + CHUNK, len(maker)), len(maker))
+            progress(done, n_rows)
     return Encoding.concatenate(parts)

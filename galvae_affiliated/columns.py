@@ -9,7 +9,7 @@ from astropy.table import MaskedColumn
 
 from galvae_affiliated.exceptions import ModelMismatchError
 from galvae_affiliated.registry import get_model
-from galvae_affiliated.transformer import Encoding, LatentTransformer
+from galvae_affiliated.transformer import Encoding, LatentTransformer, scalar_names
 
 __all__ = ['add_latents', 'add_morphology', 'get_latents']
 
@@ -112,7 +112,7 @@ def get_latents(table, bundle=None):
         If they are of another model, or nothing says of which.
     """
     bundle = get_model(bundle)
-    names = ['galvae_latent'] if 'galvae_latent' in table.colnames else split_names(bundle)
+    names = ['galvae_latent'] if 'galvae_latent' in table.colnames else scalar_names('galvae_latent', bundle.n_latents)
     missing = [name for name in names if name not in table.colnames]
     if missing:
         raise KeyError(f'the table has no latents: expected a column galvae_latent, or {names[0]} to {names[-1]}')
@@ -138,8 +138,13 @@ def planned_names(bundle, *, split, reconstruction, morphology):
     """Names of the columns that a call will add, so that they can be refused before the work."""
     latent, pose, none = np.zeros((0, bundle.n_latents)), np.zeros((0, bundle.n_pose)), np.zeros(0)
     encoding = Encoding(latent, latent, pose, none if reconstruction else None, none, none, none)
+    return [c.name for c in result_columns(encoding, bundle, split=split, morphology=morphology)]
+
+
+def result_columns(encoding, bundle, *, split, morphology, device='auto'):
+    """All columns of an `~galvae_affiliated.transformer.Encoding`, with the vote fractions if ``morphology``."""
     columns = encoding_columns(encoding, bundle, split=split)
-    return [c.name for c in columns + (fraction_columns(latent, bundle) if morphology else [])]
+    return columns + (fraction_columns(encoding.latent, bundle, device=device) if morphology else [])
 
 
 def refuse_taken(table, names, *, overwrite):
@@ -186,8 +191,8 @@ def encoding_columns(encoding, bundle, *, split=False):
     columns = []
     for name, values, description, ucd in vectors:
         if split:
-            columns += [column(f'{name}_{i:02d}', values[:, i], f'{description} {i}', ucd, bundle)
-                        for i in range(values.shape[1])]
+            columns += [column(scalar, values[:, i], f'{description} {i}', ucd, bundle)
+                        for i, scalar in enumerate(scalar_names(name, values.shape[1]))]
         else:
             columns.append(column(name, values, description, ucd, bundle))
     if encoding.recon_chi2 is not None:
@@ -223,7 +228,3 @@ def fraction_columns(latents, bundle, *, device='auto'):
         fractions[rows], = heads({'latent': latents[rows]}, ['fractions'])
     return [column(f'{q}_{a}_fraction', fractions[:, i], 'predicted vote fraction', 'stat.probability;src.morph.type',
                    bundle) for i, (q, a) in enumerate(answers)]
-
-
-def split_names(bundle):
-    return [f'galvae_latent_{i:02d}' for i in range(bundle.n_latents)]

@@ -15,20 +15,20 @@ from galvae_affiliated._detect import HOT, find
 from galvae_affiliated._petrosian import petrosian_r90
 from galvae_affiliated._resample import resample
 from galvae_affiliated._sources import split_bands
-from galvae_affiliated.columns import encoding_columns, fraction_columns, with_columns
-from galvae_affiliated.cutouts import MIN_RADIUS, CutoutMaker, CutoutStack, empty_flag
-from galvae_affiliated.fields import flux_renderings
+from galvae_affiliated.catalog import CHUNK, encode_in_chunks
+from galvae_affiliated.columns import result_columns, with_columns
+from galvae_affiliated.cutouts import MIN_RADIUS, CutoutStack, empty_flag
+from galvae_affiliated.fields import cutout_maker, flux_renderings, read_field
 from galvae_affiliated.flags import GalvaeFlags
-from galvae_affiliated.images import FieldImages, pixel_area, stated_calibration
+from galvae_affiliated.images import pixel_area, stated_calibration
 from galvae_affiliated.positions import Positions
 from galvae_affiliated.registry import get_model
-from galvae_affiliated.transformer import Encoding, LatentTransformer
+from galvae_affiliated.transformer import LatentTransformer
 
 __all__ = ['FitsFolder', 'ParquetSet', 'encode_cutout_set']
 
 logger = logging.getLogger(__name__)
 
-CHUNK = 256
 FITS_SUFFIXES = ('.fits', '.fit', '.fts', '.fits.fz', '.fits.gz')
 # Galaxy Zoo 2's own composites: 424 pixels of 0.02 petroR90
 GZ2_SIDE, GZ2_PIXEL = 424, 0.02
@@ -83,17 +83,16 @@ def encode_cutout_set(path, bundle=None, *, pixel_scale=None, scaled=False, rend
             raise ValueError(f'{path}: bands, unit and zero_point go with FITS cutouts, not with colour images')
         cutouts = ParquetSet(path, bundle, pixel_scale=pixel_scale, scaled=scaled, rendering=rendering)
     transformer = LatentTransformer(bundle, device=device, batch_size=batch_size)
-    ids, parts = [], []
-    for names, stack in cutouts.chunks(CHUNK):
-        ids += names
-        parts.append(transformer.encode(stack, reconstruction=reconstruction))
-        if progress is not None:
-            progress(len(ids), len(cutouts))
-    encoding = Encoding.concatenate(parts)
+    ids = []
+
+    def stacks():
+        for names, stack in cutouts.chunks(CHUNK):
+            ids.extend(names)
+            yield stack
+
+    encoding = encode_in_chunks(stacks(), len(cutouts), transformer, reconstruction, progress)
     table = Table([Column(np.array(ids, dtype=str), name='id_str', description='identifier of the cutout')])
-    columns = encoding_columns(encoding, bundle, split=split)
-    if morphology:
-        columns += fraction_columns(encoding.latent, bundle, device=device)
+    columns = result_columns(encoding, bundle, split=split, morphology=morphology, device=device)
     return with_columns(table, columns, overwrite=False)
 
 
@@ -193,8 +192,7 @@ class FitsFolder:
     def cutout(self, path):
         """(cutout, rendering, flags, radius, pixel scale) of one file."""
         try:
-            field = FieldImages(path, band_sets=list(self.renderings.values()),
-                                typical=self.bundle.manifest['input']['typical'], **self.options)
+            field = read_field(path, self.bundle, self.renderings, **self.options)
         except (ValueError, TypeError) as error:
             self.n_unreadable += 1
             if self.n_unreadable == len(self):
@@ -206,10 +204,8 @@ class FitsFolder:
         is_scaled = self.scaled or field.pixel_scale is None
         radius = nx / self.bundle.field_of_view if is_scaled else np.nan
         positions = Positions(np.array([(nx - 1) / 2]), np.array([(ny - 1) / 2]), None, np.array([radius]), None)
-        name = next(n for n, bands in self.renderings.items() if bands == field.bands)
-        stack = CutoutMaker(field, positions, grid=self.bundle.grid, field_of_view=self.bundle.field_of_view,
-                            rendering=name).stack()
-        return stack.data[0], name, stack.flags[0], stack.radius[0], stack.pixel_scale[0]
+        stack = cutout_maker(field, positions, self.bundle, self.renderings).stack()
+        return stack.data[0], stack.rendering[0], stack.flags[0], stack.radius[0], stack.pixel_scale[0]
 
 
 def identifier(path):

@@ -142,6 +142,11 @@ class CutoutMaker:
         scale = self.images.pixel_scale or np.nan
         return CutoutStack(data, np.full(len(index), self.rendering), flags, radius, np.full(len(index), scale))
 
+    def chunks(self, size):
+        """Yield the cutouts of all rows, ``size`` at a time; one empty stack where there are none."""
+        for start in range(0, max(len(self), 1), size):
+            yield self.stack(slice(start, start + size))
+
     def radius(self, x, y, given):
         """petroR90 in pixels, given or measured, and flags."""
         ny, nx = self.images.shape

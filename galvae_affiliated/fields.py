@@ -60,8 +60,7 @@ def open_field(images, catalog, bundle, *, radius=None, radius_unit=None, render
     table = None if catalog is None else as_table(catalog)
     positions = None if table is None else read_positions(table, radius=radius, radius_unit=radius_unit)
     renderings = flux_renderings(bundle, rendering)
-    field = FieldImages(images, band_sets=list(renderings.values()),
-                        typical=bundle.manifest['input']['typical'], **image_options)
+    field = read_field(images, bundle, renderings, **image_options)
     labels = None
     if table is None:
         table, labels = detect(field)
@@ -69,10 +68,20 @@ def open_field(images, catalog, bundle, *, radius=None, radius_unit=None, render
     elif np.isnan(positions.radius).any():
         # neighbours have to be told from the galaxy whose radius is measured
         labels = segment(detection_image(field))
-    chosen = next(name for name, bands in renderings.items() if tuple(bands) == field.bands)
-    maker = CutoutMaker(field, positions, grid=bundle.grid, field_of_view=bundle.field_of_view, rendering=chosen,
-                        labels=labels)
-    return maker, table
+    return cutout_maker(field, positions, bundle, renderings, labels), table
+
+
+def read_field(images, bundle, renderings, **image_options):
+    """`~galvae_affiliated.images.FieldImages` in the bands of one of the model's ``renderings``."""
+    return FieldImages(images, band_sets=list(renderings.values()), typical=bundle.manifest['input']['typical'],
+                       **image_options)
+
+
+def cutout_maker(field, positions, bundle, renderings, labels=None):
+    """`~galvae_affiliated.cutouts.CutoutMaker` on the model's grid, by the rendering of the field's bands."""
+    rendering = next(name for name, bands in renderings.items() if bands == field.bands)
+    return CutoutMaker(field, positions, grid=bundle.grid, field_of_view=bundle.field_of_view, rendering=rendering,
+                       labels=labels)
 
 
 def flux_renderings(bundle, rendering):

@@ -86,7 +86,7 @@ class FieldImages:
     def calibrate(self, factors, subtract_sky, typical):
         """Measure sky and noise; estimate the scale of the bands where it is not known."""
         stats = [sky_and_noise(plane) for plane in self.planes]
-        deviation = np.array([noise for _, noise in stats])
+        level, deviation = np.array(stats).T
         # not in simulations without noise; but a band of nothing but zeros is none
         self.zero_is_missing = [np.issubdtype(plane.data.dtype, np.floating) and (noise > 0 or sky == 0)
                                 for plane, (sky, noise) in zip(self.planes, stats)]
@@ -98,13 +98,13 @@ class FieldImages:
             warnings.warn(f'no flux unit is known for band {", ".join(unknown)}: the scale is estimated from the '
                           'noise, colours and depth are approximate; state a unit, or a zero point and a pixel scale',
                           GalvaeWarning, stacklevel=5)
-            factors = self.estimated_factors(factors, deviation, typical)
+            factors = self.estimated_factors(factors, level, deviation, typical)
         self.factors = np.array(factors)
         # the level of the sky that is left in `window`, in nanomaggies per square arcsecond
-        self.residual = (np.array([sky for sky, _ in stats]) - self.sky) * self.factors
+        self.residual = (level - self.sky) * self.factors
         self.noise = deviation * np.abs(self.factors)
 
-    def estimated_factors(self, factors, deviation, typical):
+    def estimated_factors(self, factors, level, deviation, typical):
         """
         Factors with those filled in that are not known.
 
@@ -118,24 +118,24 @@ class FieldImages:
             pixel = self.pixel_scale or REFERENCE_PIXEL
             usual = typical[self.bands[anchor]]['noise'] * REFERENCE_PIXEL / pixel
             factors[anchor] = usual / (deviation[anchor] or 1.0)
-        bright = self.bright_fluxes(anchor, deviation[anchor])
+        bright = self.bright_fluxes(anchor, level, deviation[anchor])
         for i, band in enumerate(self.bands):
             if factors[i] is None:
                 ratio = typical[band]['flux'] / typical[self.bands[anchor]]['flux']
                 factors[i] = factors[anchor] * ratio * bright[anchor] / bright[i] if bright[i] > 0 else factors[anchor]
         return factors
 
-    def bright_fluxes(self, anchor, deviation):
-        """(3,) sums above the sky, in each band's own unit, of the pixels that are bright in the anchor."""
+    def bright_fluxes(self, anchor, level, deviation):
+        """(3,) sums above the sky's level, in each band's own unit, of the pixels that are bright in the anchor."""
         stride = sample_stride(self.planes[anchor])
-        sample = np.array([np.asarray(p.data[::stride, ::stride], dtype=np.float64) - sky_and_noise(p)[0]
-                           for p in self.planes])
-        level = sample[anchor]
+        sample = np.array([np.asarray(plane.data[::stride, ::stride], dtype=np.float64) - sky
+                           for plane, sky in zip(self.planes, level)])
+        light = sample[anchor]
         known = np.isfinite(sample).all(axis=0)
         if not known.any():
             return np.zeros(3)
         # the very brightest are saturated stars
-        bright = known & (level > 5.0 * deviation) & (level < np.percentile(level[known], 99.9))
+        bright = known & (light > 5.0 * deviation) & (light < np.percentile(light[known], 99.9))
         return sample[:, bright].sum(axis=1)
 
     def window(self, x_range, y_range, channels=(0, 1, 2)):

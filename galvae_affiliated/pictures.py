@@ -5,10 +5,10 @@ import importlib.util
 
 import numpy as np
 
-from galvae_affiliated.flags import GalvaeFlags
+from galvae_affiliated.flags import UNMEASURED, GalvaeFlags
 from galvae_affiliated.transformer import LatentTransformer
 
-__all__ = ['caption', 'draw_gallery']
+__all__ = ['caption', 'draw_gallery', 'gallery_rows']
 
 COLUMNS = 8
 WARNINGS = GalvaeFlags.EDGE | GalvaeFlags.MISSING_PIXELS | GalvaeFlags.SMALL | GalvaeFlags.FAINT
@@ -20,34 +20,47 @@ def check_matplotlib():
         raise ModuleNotFoundError("a picture needs matplotlib; install it, or galvae_affiliated with the 'plot' extra")
 
 
-def draw_gallery(path, cutouts, table, bundle, *, limit=48, device='auto'):
+def gallery_rows(table, *, limit=48):
     """
-    Draw the cutouts, the largest galaxies first.
+    Rows worth drawing, the largest galaxies first, those with a warning last.
+
+    Parameters
+    ----------
+    table : `~astropy.table.Table`
+        With the columns of `~galvae_affiliated.encode_catalog`.
+    limit : int, optional
+        Rows at most.
+
+    Returns
+    -------
+    rows : (M,) int array
+    """
+    flags = np.asarray(table['galvae_flags'])
+    radius = np.ma.filled(np.ma.asarray(table['galvae_radius']), 0.0)
+    order = np.lexsort([-radius, (flags & WARNINGS) != 0])
+    return order[(flags[order] & UNMEASURED) == 0][:limit]
+
+
+def draw_gallery(path, cutouts, table, rows, bundle, *, device='auto'):
+    """
+    Draw some galaxies of a table.
 
     Parameters
     ----------
     path : str or path
         The picture's file; its ending gives the format.
     cutouts : `~galvae_affiliated.CutoutStack`
-        A cutout a row of ``table``.
+        A cutout for each of ``rows``.
     table : `~astropy.table.Table`
         With the predicted vote fractions.
+    rows : (M,) int array
+        Rows of ``table``; see `gallery_rows`.
     bundle : `~galvae_affiliated.ModelBundle`
-    limit : int, optional
-        Galaxies at most.
     device : {'auto', 'cpu', 'cuda'}, optional
-
-    Returns
-    -------
-    n_drawn : int
-        Number of galaxies in the picture.
     """
     from matplotlib.figure import Figure
 
-    # sharp and whole ones before those with a warning
-    order = np.lexsort([-np.nan_to_num(cutouts.radius, nan=0.0), (cutouts.flags & WARNINGS) != 0])
-    rows = [row for row in order if cutouts.measured[row]][:limit]
-    frames = LatentTransformer(bundle, device=device).frames(cutouts[rows]) if rows else []
+    frames = LatentTransformer(bundle, device=device).frames(cutouts) if len(rows) else []
     n_lines = max(1, -(-len(rows) // COLUMNS))
     figure = Figure(figsize=(1.6 * COLUMNS, 2.3 * n_lines), facecolor='black', layout='constrained')
     axes = np.atleast_1d(figure.subplots(n_lines, COLUMNS)).ravel()
@@ -57,7 +70,6 @@ def draw_gallery(path, cutouts, table, bundle, *, limit=48, device='auto'):
         axis.imshow(np.moveaxis(frame, 0, -1), origin='lower', interpolation='nearest')
         axis.set_title(caption(table[int(row)], bundle), color='white', fontsize=7, linespacing=1.1)
     figure.savefig(path, dpi=150)
-    return len(rows)
 
 
 def caption(row, bundle):

@@ -178,19 +178,19 @@ def common(options):
 
 
 def draw(images, table, options, settings):
-    """Cut the galaxies out once more, at the radii that were used, and draw them."""
+    """Cut out once more, at the radii that were used, the galaxies that are drawn."""
     from galvae_affiliated.fields import make_cutouts
-    from galvae_affiliated.pictures import draw_gallery
+    from galvae_affiliated.pictures import draw_gallery, gallery_rows
     from galvae_affiliated.registry import get_model
 
-    bundle = get_model(options.model)
+    bundle, rows = get_model(options.model), gallery_rows(table)
     settings = {**settings, 'radius': 'galvae_radius', 'radius_unit': None}
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', GalvaeWarning)  # said already
-        stack = make_cutouts(images, table, bundle, unit=options.unit, zero_point=zero_point(options.zero_point),
+        stack = make_cutouts(images, table[rows], bundle, unit=options.unit, zero_point=zero_point(options.zero_point),
                              rendering=options.rendering, **settings)
-    n_drawn = draw_gallery(options.picture, stack, table, bundle, device=options.device)
-    tell(f'{n_drawn} galaxies drawn in {options.picture}')
+    draw_gallery(options.picture, stack, table, rows, bundle, device=options.device)
+    tell(f'{len(rows)} galaxies drawn in {options.picture}')
 
 
 def run_demo(options):

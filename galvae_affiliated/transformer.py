@@ -168,7 +168,7 @@ class LatentTransformer(TransformerMixin, BaseEstimator):
         -------
         names : (n_latents,) array of str
         """
-        return np.array([f'galvae_latent_{i:02d}' for i in range(self.model.n_latents)], dtype=object)
+        return np.array(scalar_names('galvae_latent', self.model.n_latents), dtype=object)
 
     @property
     def model(self):
@@ -197,12 +197,10 @@ class LatentTransformer(TransformerMixin, BaseEstimator):
         -------
         encoding : `Encoding`
         """
-        if self.batch_size < 1:
-            raise ValueError(f'batch_size is {self.batch_size}; expected at least 1')
-        stack = as_stack(cutouts, self.model.grid)
+        stack, encoder = as_stack(cutouts, self.model.grid), self.runner('encoder')
         if self.device != 'auto':
             # a device that does not start is an error, whether or not there is a row to encode
-            self.runner('encoder').start()
+            encoder.start()
         parts = [self.encode_batch(stack[i:i + self.batch_size], reconstruction)
                  for i in range(0, max(len(stack), 1), self.batch_size)]
         latent, error, pose, chi2, flags = (np.concatenate(p) for p in zip(*parts))
@@ -244,6 +242,11 @@ class LatentTransformer(TransformerMixin, BaseEstimator):
                 chi2[rows] = reduced_chi2(decoded, *seen, usual['floor'], usual['slope'])
                 flags[chi2 > usual['chi2_99']] |= GalvaeFlags.POOR_FIT
         return latent, error, pose, chi2, flags
+
+
+def scalar_names(name, length):
+    """Names of the scalar columns that stand for a vector column."""
+    return [f'{name}_{i:02d}' for i in range(length)]
 
 
 def reduced_chi2(decoded, frame, weight, floor, slope):

@@ -65,11 +65,11 @@ def run_bundle(options):
     heads = calibrate(model.heads, encode(model, preprocess, images_of(galaxies, labelled))[0],
                       [torch.from_numpy(v.fractions[labelled]) for v in galaxies.votes.values()],
                       [torch.from_numpy(v.weight[labelled]) for v in galaxies.votes.values()])
-    seen = reconstruct(model, preprocess, images_of(galaxies, rows))
+    encoded = encode(model, preprocess, images_of(galaxies, rows))
+    seen = reconstruct(model, preprocess, *encoded)
     floor, slope = residual_variance(*seen)
     chi2 = reduced_chi2(*seen, floor, slope)
-    latent = encode(model, preprocess, images_of(galaxies, rows))[0]
-    exposure, by_exposure = choose_exposure(model, preprocess, options.adapt, latent)
+    exposure, by_exposure = choose_exposure(model, preprocess, options.adapt, encoded[0])
     manifest = {
         'name': DEFAULT_MODEL, 'version': '1', 'licence': 'BSD-3-Clause',
         'description': 'Variational auto-encoder of SDSS galaxies, guided by the votes of Galaxy Zoo 2.',
@@ -121,9 +121,8 @@ def encode(model, preprocess, images):
 
 
 @torch.inference_mode()
-def reconstruct(model, preprocess, images):
-    """Decoded images, frames and weights, as arrays in the range of composites."""
-    latent, pose, frame, weight = encode(model, preprocess, images)
+def reconstruct(model, preprocess, latent, pose, frame, weight):
+    """Decoded images, frames and weights of what `encode` gives, as arrays in the range of composites."""
     decoded = torch.cat([model.decoder(z, p) for z, p in zip(latent.split(128), pose.split(128))])
     return preprocess.composite(decoded).numpy(), frame.numpy(), weight.numpy()
 

@@ -1,7 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Train a model on a Galaxy Zoo set."""
 
-import logging
 from pathlib import Path
 
 import lightning
@@ -16,8 +15,6 @@ from galvae_affiliated.training.networks import GalaxyVAE
 from galvae_affiliated.training.preprocess import Preprocess
 
 __all__ = ['GuidedTraining', 'load_trained', 'train']
-
-logger = logging.getLogger(__name__)
 
 
 class GuidedTraining(lightning.LightningModule):
