@@ -22,13 +22,14 @@ DIGEST_SIZE = 64
 # keys of the manifest that the package reads; a bundle without them is refused
 REQUIRED = ('schema_version', 'name', 'version', 'input', 'renderings', 'latents', 'questions', 'reconstruction',
             'parts')
-GRAPHS = ('encoder.onnx', 'decoder.onnx', 'heads.onnx')
+GRAPHS = ('encoder.onnx', 'decoder.onnx')
+HEADS = 'heads.onnx'  # a model that answers no question has none
 SELF_TEST = 'self_test.npz'
 
 
 class ModelBundle:
     """
-    A trained model: three ONNX graphs, a manifest, and vectors to test them with.
+    A trained model: ONNX graphs, a manifest, and vectors to test them with.
 
     The file is a ZIP archive that ends with the SHA-256 of all that is before
     it, so one changed bit anywhere is found. Nothing in it is executed by
@@ -39,7 +40,7 @@ class ModelBundle:
     manifest : dict
         What the model is; see the documentation's page on bundles.
     parts : dict of str to bytes
-        'encoder.onnx', 'decoder.onnx', 'heads.onnx' and 'self_test.npz'.
+        'encoder.onnx', 'decoder.onnx' and 'self_test.npz', and 'heads.onnx' if the model answers questions.
 
     Raises
     ------
@@ -238,9 +239,10 @@ class ModelBundle:
         mean, logvar, pose = encoder({k: vectors[k] for k in ('image', 'rendering')},
                                      ['latent_mean', 'latent_logvar', 'latent_pose'])
         image, = self.runner('decoder', device=device)({k: vectors[k] for k in ('latent', 'pose')}, ['composite'])
-        fractions, = self.runner('heads', device=device)({'latent': vectors['latent']}, ['fractions'])
-        found = {'encoded': mean, 'logvar': logvar, 'encoded_pose': pose, 'decoded': image, 'fractions': fractions}
-        report = {name: float(np.abs(value - vectors[name]).max()) for name, value in found.items()}
+        found = {'encoded': mean, 'logvar': logvar, 'encoded_pose': pose, 'decoded': image}
+        if self.questions:
+            found['fractions'], = self.runner('heads', device=device)({'latent': vectors['latent']}, ['fractions'])
+        report = {name: float(np.abs(value - vectors[name]).max(initial=0.0)) for name, value in found.items()}
         tolerance = self._manifest['self_test_tolerance'][encoder.device]
         worst = max(report, key=report.get)
         if not report[worst] <= tolerance:
@@ -257,7 +259,8 @@ def check_manifest(manifest, parts):
         raise BundleError(f'the bundle has schema version {manifest["schema_version"]}; this version of '
                           f'galvae_affiliated reads {SCHEMA_VERSION}: upgrade one of them')
     missing = [key for key in REQUIRED if key not in manifest]
-    missing += [part for part in (*GRAPHS, SELF_TEST) if part not in parts]
+    needed = [*GRAPHS, SELF_TEST] + [HEADS] * bool(manifest.get('questions'))
+    missing += [part for part in needed if part not in parts]
     if missing:
         raise BundleError(f'the bundle lacks {", ".join(missing)}')
     for part, content in parts.items():

@@ -38,8 +38,16 @@ def card(bundle):
     lines += ['', 'questions'] + [f'  {q}: {", ".join(answers)}' for q, answers in bundle.questions.items()]
     lines += ['', 'training'] + [f'  {key:20s} {value}' for key, value in m.get('training', {}).items()
                                  if not isinstance(value, dict)]
+    diagnostics = m.get('training', {}).get('diagnostics')
+    if diagnostics:
+        lines.append(f'  {"active latents":20s} {diagnostics["active latents"]} of {bundle.n_latents}, '
+                     f'{sum(diagnostics["nats a latent"]):.0f} nats in all')
+    if 'invariance' in m:
+        lines += ['', 'turned, flipped, shifted'] + [f'  {key}: {value}' for key, value in m['invariance'].items()]
     for name, scores in m.get('scores', {}).items():
         lines += ['', f'scores on {name}'] + score_lines(scores)
+    for name, methods in m.get('comparison', {}).items():
+        lines += ['', f'beside others, on {name}'] + comparison_lines(methods)
     lines += ['', f'sha256         {bundle.sha256}']
     return '\n'.join(lines)
 
@@ -49,11 +57,20 @@ def score_lines(scores):
     lines = [f'  {key}: {value}' for key, value in scores.items() if key != 'questions']
     questions = scores.get('questions', [])
     if questions:
-        lines.append(f'  {"question":26s}' + ''.join(f'{name:>12s}' for name in SCORES))
+        lines.append(f'  {"question":26s}' + ''.join(f'{name:>12s}' for name in SCORES) + '   95 % of auc')
     for row in questions:
         values = ''.join(f'{row[s]:12.0f}' if s == 'n' else f'{row[s]:12.3f}' for s in SCORES)
-        lines.append(f'  {row["question"]:26s}{values}')
+        interval = f'   {row["auc_lo"]:.3f} - {row["auc_hi"]:.3f}' if 'auc_lo' in row else ''
+        lines.append(f'  {row["question"]:26s}{values}{interval}')
     return lines
+
+
+def comparison_lines(methods):
+    """A line a method with its means over the questions."""
+    names = list(next(iter(methods.values())))
+    lines = [f'  {"method":34s}' + ''.join(f'{name:>19s}' for name in names)]
+    return lines + [f'  {method:34s}' + ''.join(f'{row[name]:19.4f}' for name in names)
+                    for method, row in methods.items()]
 
 
 def diagnosis():

@@ -190,6 +190,8 @@ def encoding_columns(encoding, bundle, *, split=False):
                ('galvae_pose', encoding.pose, 'pose in the cutout', 'src.morph.param')]
     columns = []
     for name, values, description, ucd in vectors:
+        if not values.shape[1]:  # a model without pose; several formats cannot hold a column without width
+            continue
         if split:
             columns += [column(scalar, values[:, i], f'{description} {i}', ucd, bundle)
                         for i, scalar in enumerate(scalar_names(name, values.shape[1]))]
@@ -221,6 +223,8 @@ def fraction_columns(latents, bundle, *, device='auto'):
     columns : list of `~astropy.table.MaskedColumn`
     """
     answers = [(q, a) for q, names in bundle.questions.items() for a in names]
+    if not answers:
+        return []
     fractions = np.full((len(latents), len(answers)), np.nan, dtype=np.float32)
     rows = np.isfinite(latents).all(axis=1)
     if rows.any():

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from galvae_affiliated import __version__
+from galvae_affiliated._train_scripts import add_sweep, add_train
 from galvae_affiliated.exceptions import DeviceError, GalvaeWarning
 
 __all__ = ['main']
@@ -76,6 +77,8 @@ def parser():
     top.add_argument('--version', action='version', version=f'galvae_affiliated {__version__}')
     commands = top.add_subparsers(required=True, metavar='COMMAND')
     add_encode(commands)
+    add_train(commands)
+    add_sweep(commands)
     demo = commands.add_parser('demo', help='encode the simulated field that comes with the package')
     demo.add_argument('-o', '--output', default='galvae_demo', help='folder for the table and the picture')
     demo.add_argument('--device', choices=('auto', 'cpu', 'cuda'), default='auto')

@@ -1,9 +1,15 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""A small simulated field that the tests share."""
+"""A small simulated field, the command, and a tiny set to train on, which the tests share."""
+
+import contextlib
+import io
+import logging
+import types
 
 import astropy.units as u
 import numpy as np
 import pytest
+import training_sets
 from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.table import Table
@@ -11,6 +17,7 @@ from astropy.units import photometric
 from astropy.wcs import WCS
 
 from galvae_affiliated import ModelBundle, get_model
+from galvae_affiliated.scripts import main
 
 SHAPE = (200, 200)
 PIXEL = 0.262  # arcsec
@@ -88,3 +95,117 @@ def other_bundle():
     """The default model under another name, and so with another id."""
     bundle = get_model()
     return ModelBundle({**bundle.manifest, 'name': 'other'}, bundle._parts)
+
+
+class Run:
+    """What one call of the command did."""
+
+    def __init__(self, words, capsys):
+        try:
+            self.code = main([str(word) for word in words])
+        except SystemExit as stop:  # argparse
+            self.code = stop.code
+        self.out, self.err = capsys.readouterr()
+
+    def fails(self, code, message=''):
+        """One line on the standard error stream, nothing on the other."""
+        assert self.code == code
+        assert self.out == ''
+        lines = self.err.splitlines()
+        assert len(lines) == 1
+        assert lines[0].startswith('galvae: error: ')
+        assert message in lines[0]
+
+
+@pytest.fixture
+def galvae(capsys):
+    return lambda *words: Run(words, capsys)
+
+
+@contextlib.contextmanager
+def loggers_as_they_were():
+    """Undo what the command for training does to the loggers: their streams end with a test."""
+    loggers = [
+        logging.getLogger(name)
+        for name in ('galvae_affiliated', 'lightning', 'lightning.pytorch', 'lightning.fabric', 'torch.onnx')
+    ]
+    before = [(logger.handlers[:], logger.level) for logger in loggers]
+    yield
+    for logger, (handlers, level) in zip(loggers, before):
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
+
+
+@pytest.fixture
+def training_galvae(galvae):
+    with loggers_as_they_were():
+        yield galvae
+
+
+@pytest.fixture(scope='session')
+def tiny_parquet(tmp_path_factory):
+    """48 galaxies with votes, classes and splits."""
+    return training_sets.write_parquet(tmp_path_factory.mktemp('set') / 'tiny.parquet', training_sets.rows())
+
+
+@pytest.fixture(scope='session')
+def tiny_cubes(tmp_path_factory):
+    """A folder of 25 FITS cutouts of 64 pixels a side, the last of 256; their labels are beside it."""
+    folder = tmp_path_factory.mktemp('fits') / 'cubes'
+    folder.mkdir()
+    names = [f'J{i:02}' for i in range(25)]
+    for i, name in enumerate(names[:-1]):
+        training_sets.write_cube(folder / f'{name}.fits', i)
+    training_sets.write_cube(folder / f'{names[-1]}.fits', 24, side=256, scale=12.0)
+    for ending in ('csv', 'ecsv', 'fits', 'parquet'):
+        training_sets.label_table(names).write(folder.parent / f'labels.{ending}')
+    return folder
+
+
+# PyTorch is imported where it is needed: tests of the rest of the package run without it
+@pytest.fixture(scope='session')
+def tiny_set(tiny_parquet, tmp_path_factory):
+    """`GalaxySet` of `tiny_parquet`."""
+    from galvae_affiliated.training.dataset import read_galaxies
+
+    config = training_sets.tiny(source=str(tiny_parquet), **training_sets.PARQUET_LABELS)
+    return read_galaxies(config, tmp_path_factory.mktemp('cache'))
+
+
+def train_in(folder, name, text, *words):
+    """What ``galvae train`` did: code, out, err, and the paths of the model and the run."""
+    (folder / f'{name}.toml').write_text(text)
+    words = ['train', str(folder / f'{name}.toml'), '-o', str(folder / f'{name}.galvae'), *words]
+    out, err = io.StringIO(), io.StringIO()
+    with loggers_as_they_were(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(words)
+    return types.SimpleNamespace(
+        code=code, out=out.getvalue(), err=err.getvalue(), path=folder / f'{name}.galvae', run=folder / f'{name}.run'
+    )
+
+
+@pytest.fixture(scope='session')
+def trained(tiny_parquet, tmp_path_factory):
+    """A guided model of `tiny_parquet`, in half precision."""
+    data = {'source': str(tiny_parquet), **training_sets.PARQUET_LABELS}
+    words = ['--licence', 'CC0-1.0', '--description', 'Round or not']
+    return train_in(tmp_path_factory.mktemp('trained'), 'tiny', training_sets.tiny_toml(data=data), *words)
+
+
+@pytest.fixture(scope='session')
+def trained_cubes(tiny_cubes, tmp_path_factory):
+    """A model of `tiny_cubes` without pose and questions, in full precision."""
+    data = {'source': str(tiny_cubes), 'bands': 'g,r,z', 'unit': 'nmgy', 'pixel_scale': training_sets.PIXEL}
+    text = training_sets.tiny_toml('beta-vae', data=data, steps=10, half_weights=False)
+    return train_in(tmp_path_factory.mktemp('trained'), 'cubes', text)
+
+
+@pytest.fixture(scope='session')
+def trained_module(trained, tiny_set):
+    """The network of `trained`, in PyTorch."""
+    from galvae_affiliated.training.fit import Training, load_trained
+
+    config = training_sets.tiny(**training_sets.PARQUET_LABELS)
+    module = Training(config, tiny_set)
+    module.model, _ = load_trained(trained.run / 'last.ckpt', config, tiny_set)
+    return module.eval()

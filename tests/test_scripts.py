@@ -14,34 +14,8 @@ from astropy.table import MaskedColumn, QTable, Table
 from PIL import Image
 
 from galvae_affiliated import ModelBundle, __version__, get_latents, get_model, list_models
-from galvae_affiliated.scripts import main
 
 FAST = ['--no-morphology', '--no-reconstruction']
-
-
-class Run:
-    """What one call of the command did."""
-
-    def __init__(self, words, capsys):
-        try:
-            self.code = main([str(word) for word in words])
-        except SystemExit as stop:  # argparse
-            self.code = stop.code
-        self.out, self.err = capsys.readouterr()
-
-    def fails(self, code, message=''):
-        """One line on the standard error stream, nothing on the other."""
-        assert self.code == code
-        assert self.out == ''
-        lines = self.err.splitlines()
-        assert len(lines) == 1
-        assert lines[0].startswith('galvae: error: ')
-        assert message in lines[0]
-
-
-@pytest.fixture
-def galvae(capsys):
-    return lambda *words: Run(words, capsys)
 
 
 @pytest.fixture

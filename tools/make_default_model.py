@@ -2,11 +2,14 @@
 """
 Train the model that ships with the package, and make its bundle and its card.
 
-    make_default_model.py train GZ2.parquet RUN
-    make_default_model.py bundle GZ2.parquet RUN -o BUNDLE --adapt DECALS.parquet
-    make_default_model.py scores BUNDLE JSON... -o BUNDLE --card CARD.inc
+    make_default_model.py train GZ2.parquet RUN                      the first run, on votes and coarse classes
+    benchmarks/supervised.py train GZ2.parquet RUN                   the teacher
+    benchmarks/supervised.py predict GZ2.parquet RUN --unvoted -o TEACHER.parquet
+    make_default_model.py train GZ2.parquet RUN2 --after RUN/last.ckpt --teacher TEACHER.parquet
+    make_default_model.py bundle GZ2.parquet RUN2 --adapt DECALS.parquet -o BUNDLE
+    make_default_model.py card BUNDLE COMPARISON.json INVARIANCE.json -o BUNDLE --card CARD.inc
 
-``scores`` adds what a scorer measured on the test split through ``galvae encode``.
+``card`` adds what was measured on the test split, through ``galvae encode``, to the manifest.
 """
 
 import argparse
@@ -14,7 +17,6 @@ import dataclasses
 import json
 from pathlib import Path
 
-import lightning
 import numpy as np
 import pyarrow.parquet as pq
 import torch
@@ -23,190 +25,128 @@ from galvae_affiliated import ModelBundle, get_model
 from galvae_affiliated.cards import card
 from galvae_affiliated.cutout_sets import composite_radius, decode, recut
 from galvae_affiliated.registry import DEFAULT_MODEL
+from galvae_affiliated.training.build import build_bundle, encode
 from galvae_affiliated.training.config import TrainingConfig
-from galvae_affiliated.training.dataset import read_galaxy_set, validation_rows
-from galvae_affiliated.training.export import export_bundle
-from galvae_affiliated.training.fit import load_trained, train
-from galvae_affiliated.training.galaxy_zoo import GZ2_QUESTIONS, question_entries, survey_renderings
-from galvae_affiliated.training.heads import calibrate
-from galvae_affiliated.training.preprocess import Preprocess, Rendering
-from galvae_affiliated.transformer import reduced_chi2
+from galvae_affiliated.training.dataset import model_frame, read_galaxies
+from galvae_affiliated.training.fit import Training, train
+from galvae_affiliated.training.galaxy_zoo import survey_renderings
+from galvae_affiliated.training.preprocess import Rendering
 
-VALIDATION_SHARE = 0.08
-FAINT = 0.04  # composite level below which a pixel is sky
-FIELD_OF_VIEW = 5.12  # petroR90
 EXPOSURES = (0.7, 1.0, 1.2, 1.4, 1.7, 2.0, 2.4, 2.8, 4.0)
-# usual noise of a pixel of 0.262 arcsec in nanomaggies per square arcsecond (measured on Legacy Surveys images; i is
-# between r and z), and flux relative to r of a galaxy of g - r = 0.65, r - i = 0.3, r - z = 0.5
-TYPICAL = {'g': {'noise': 0.041, 'flux': 0.55}, 'r': {'noise': 0.070, 'flux': 1.0},
-           'i': {'noise': 0.11, 'flux': 1.3}, 'z': {'noise': 0.172, 'flux': 1.6}}
+LEGACY = 3  # row of the renderings
+DATA = {'questions': 'gz2', 'suffix': '-gz2', 'class_column': 'clean5_class', 'split_column': 'split',
+        'unselected_column': 'unbiased', 'scaled': True}
+FIRST_STEPS = 3600
+# after a teacher: its fractions for 18,000 galaxies that have no votes, and more weight to votes
+SECOND = {'steps': 3400, 'settling_steps': 1500, 'learning_rate': 1.5e-3, 'votes_weight': 1.0}
 
 
-def read_training_set(path, run):
-    questions = {question: answers for question, (_, answers) in GZ2_QUESTIONS.items()}
-    galaxies = read_galaxy_set(path, questions, cache=Path(run) / 'cache', class_column='clean5_class', split='train')
-    return galaxies, validation_rows(galaxies.ids, VALIDATION_SHARE)
+def configuration(options):
+    part = {**SECOND, 'initial': options.after, 'teacher': options.teacher} if options.after else {'steps': FIRST_STEPS}
+    return TrainingConfig.of_preset('guided', source=options.data, **DATA, **part)
 
 
 def run_train(options):
-    config = TrainingConfig(steps=options.steps)
-    galaxies, held_out = read_training_set(options.data, options.run)
-    last = Path(options.run) / 'last.ckpt'
-    train(config, galaxies, np.flatnonzero(~held_out), options.run, resume=last if last.exists() else None)
+    config = configuration(options)
+    galaxies = read_galaxies(config, Path(options.run) / 'cache')
+    train(config, galaxies, options.run)
 
 
 def run_bundle(options):
-    config = TrainingConfig()
-    galaxies, held_out = read_training_set(options.data, options.run)
-    model, step = load_trained(options.checkpoint, config, galaxies)
-    preprocess = Preprocess(config.grid)
-    rows = np.flatnonzero(held_out)
-    labelled = np.flatnonzero(held_out & galaxies.has_votes)
-    heads = calibrate(model.heads, encode(model, preprocess, images_of(galaxies, labelled))[0],
-                      [torch.from_numpy(v.fractions[labelled]) for v in galaxies.votes.values()],
-                      [torch.from_numpy(v.weight[labelled]) for v in galaxies.votes.values()])
-    encoded = encode(model, preprocess, images_of(galaxies, rows))
-    seen = reconstruct(model, preprocess, *encoded)
-    floor, slope = residual_variance(*seen)
-    chi2 = reduced_chi2(*seen, floor, slope)
-    exposure, by_exposure = choose_exposure(model, preprocess, options.adapt, encoded[0])
-    manifest = {
-        'name': DEFAULT_MODEL, 'version': '1', 'licence': 'BSD-3-Clause',
-        'description': 'Variational auto-encoder of SDSS galaxies, guided by the votes of Galaxy Zoo 2.',
-        'input': {'grid': config.grid, 'field_of_view': FIELD_OF_VIEW, 'radius': 'petroR90 in the r band',
-                  'flux_unit': 'nmgy / arcsec2', 'channels': 'red to blue', 'typical': TYPICAL},
-        'renderings': survey_renderings(exposure),
-        'latents': {'n_latents': config.n_latents, 'n_pose': config.n_pose},
-        'questions': question_entries(),
-        'reconstruction': {'floor': floor, 'slope': slope, 'chi2_99': float(np.quantile(chi2, 0.99))},
-        'training': {**describe_training(config, galaxies, held_out, step, exposure, by_exposure),
-                     'remark': options.remark},
+    config = configuration(options)
+    galaxies = read_galaxies(config, options.cache or Path(options.run) / 'cache')
+    module = Training(config, galaxies)
+    checkpoint = options.checkpoint or Path(options.run) / 'settling' / 'last.ckpt'
+    saved = torch.load(checkpoint, map_location='cpu', weights_only=False)
+    module.load_state_dict(saved['state_dict'])
+    module.measure_held_out(int(saved['global_step']))
+    exposure, by_exposure = choose_exposure(module, galaxies, options.adapt)
+    module.config = dataclasses.replace(config, exposure=exposure)
+    about = {
+        'data': 'SDSS gri colour composites with Galaxy Zoo 2 votes (Willett et al. 2013), split train',
+        'terms': 'images and votes were collected from third parties for research use and are not in this file',
+        'coarse classes': f'{len(galaxies.class_names)} (clean5_class), as a second, weaker guide',
+        'exposure': f'{exposure} times the published SDSS scales: Legacy Surveys galaxies (adapt) then lie nearest',
+        'distance by exposure': {str(k): v for k, v in by_exposure.items()},
+        'remark': options.remark,
     }
-    # real images for the comparison with PyTorch; none is kept
-    bundle = export_bundle(manifest, preprocess, model, heads, extra_images=images_of(galaxies, rows[:56]))
+    bundle = build_bundle(module, galaxies, name=DEFAULT_MODEL, version='1', licence='BSD-3-Clause', about=about,
+                          description='Variational auto-encoder of SDSS galaxies, guided by the votes of Galaxy Zoo 2.')
     bundle.write(options.output, overwrite=True)
     print(bundle, bundle.verify(device='cpu'))
 
 
-def describe_training(config, galaxies, held_out, step, exposure, by_exposure):
-    learnt = ~held_out
-    return {
-        'data': 'SDSS gri colour composites with Galaxy Zoo 2 votes (Willett et al. 2013), split train',
-        'terms': 'images and votes were collected from third parties for research use and are not in this file',
-        'galaxies': int(learnt.sum()), 'galaxies with votes': int((learnt & galaxies.has_votes).sum()),
-        'coarse classes': f'{int((learnt & (galaxies.classes >= 0)).sum())} galaxies with one of '
-                          f'{len(galaxies.class_names)} classes (clean5_class), as a second, weaker guide',
-        'held out': f'{int(held_out.sum())} of the train split, by a hash of the identifier, for calibration',
-        'steps': step, 'views a step': 2 * config.batch_size,
-        'exposure': f'{exposure} times the published SDSS scales: Legacy Surveys galaxies (adapt) then lie nearest',
-        'distance by exposure': {str(k): v for k, v in by_exposure.items()},
-        'votes head': 'one hidden layer, cross-entropy with the vote fractions, a temperature a question',
-        'torch': torch.__version__, 'lightning': lightning.__version__, 'config': dataclasses.asdict(config),
-    }
-
-
-def images_of(galaxies, rows):
-    return torch.from_numpy(np.array(galaxies.images[rows])).permute(0, 3, 1, 2).float() / 255.0
-
-
-@torch.inference_mode()
-def encode(model, preprocess, images):
-    """Latents, pose, frames and weights of composites, in batches."""
-    parts = []
-    for batch in images.split(128):
-        frame, normalised, weight = preprocess(batch)
-        mean, _ = model.encoder(normalised)
-        parts.append((mean[:, :model.n_latents], mean[:, model.n_latents:], frame, weight))
-    return [torch.cat(p) for p in zip(*parts)]
-
-
-@torch.inference_mode()
-def reconstruct(model, preprocess, latent, pose, frame, weight):
-    """Decoded images, frames and weights of what `encode` gives, as arrays in the range of composites."""
-    decoded = torch.cat([model.decoder(z, p) for z, p in zip(latent.split(128), pose.split(128))])
-    return preprocess.composite(decoded).numpy(), frame.numpy(), weight.numpy()
-
-
-def residual_variance(decoded, frame, weight):
-    """Variance of each channel's residuals at the sky's level, and how it grows with the decoded light."""
-    square = (decoded - frame) ** 2
-    faint = weight * (decoded < FAINT)
-    floor = (faint * square).sum((0, 2, 3)) / faint.sum((0, 2, 3))
-    excess = weight * decoded * (square - floor.reshape(1, 3, 1, 1))
-    slope = excess.sum((0, 2, 3)) / (weight * decoded ** 2).sum((0, 2, 3))
-    return [float(x) for x in floor], [max(float(x), 0.0) for x in slope]
-
-
-def choose_exposure(model, preprocess, path, latent):
+def choose_exposure(module, galaxies, path):
     """
     The factor on SDSS's published scales at which another survey's galaxies lie nearest to the training set.
 
     Nearest by the median squared Mahalanobis distance of their latents. How well the decoder
     explains them would not do: the fainter an image is shown, the better it is explained.
     """
+    model, preprocess = module.model.eval(), module.preprocess
+    latent = encode(model, preprocess, galaxies.composites(galaxies.held_out))[0]
     mean, inverse = latent.mean(0), torch.linalg.inv(torch.cov(latent.T))
-    cutouts = legacy_cutouts(path)
+    cutouts = legacy_cutouts(path, module.config)
     by_exposure = {}
     for exposure in EXPOSURES:
-        composites = Rendering(survey_renderings(exposure))(cutouts, torch.full((len(cutouts),), 3))
+        composites = Rendering(survey_renderings(exposure))(cutouts, torch.full((len(cutouts),), LEGACY))
         offset = encode(model, preprocess, composites)[0] - mean
         by_exposure[exposure] = round(float(torch.einsum('ni,ij,nj->n', offset, inverse, offset).median()), 2)
     return min(by_exposure, key=by_exposure.get), by_exposure
 
 
-def legacy_cutouts(path):
+def legacy_cutouts(path, config):
     """(N, 3, grid, grid) composites of the Legacy Surveys' viewer, split adapt, brought to the model's scale."""
-    bundle = argparse.Namespace(renderings=survey_renderings(1.0))
-    cutouts = []
+    frame, cutouts = model_frame(config), []
     for row in pq.read_table(path, columns=['image', 'split', 'pixel_scale_arcsec']).to_pylist():
         if row['split'] == 'adapt' and row['pixel_scale_arcsec']:
             image = decode(row['image'])
-            radius = composite_radius(image, 'legacy-composite', bundle)
-            if FIELD_OF_VIEW * radius < image.shape[1]:
-                cutouts.append(recut(image, FIELD_OF_VIEW * radius, TrainingConfig().grid))
+            side = frame.field_of_view * composite_radius(image, 'legacy-composite', frame)
+            if side < image.shape[1]:
+                cutouts.append(recut(image, side, frame.grid))
     return torch.from_numpy(np.array(cutouts))
 
 
-def run_scores(options):
+def run_card(options):
     bundle = get_model(options.bundle)
     manifest = bundle.manifest
-    manifest['scores'] = {}
-    for item in options.scores:
-        name, path = item.split('=', 1)
-        scores = json.loads(Path(path).read_text())
-        manifest['scores'][name] = {'challenge RMSE': round(scores['challenge_rmse'], 4), 'questions': [
-            {key: value if isinstance(value, str) else round(value, 4) for key, value in row.items()}
-            for row in scores['questions']]}
+    comparison, invariance = (json.loads(Path(path).read_text()) for path in (options.comparison, options.invariance))
+    manifest['scores'] = comparison['scores']
+    manifest['comparison'] = comparison['comparison']
+    manifest['invariance'] = {key: value for key, value in invariance.items() if key != 'model'}
+    if options.reconstruction:
+        manifest['reconstruction']['test'] = json.loads(Path(options.reconstruction).read_text())
     bundle = ModelBundle(manifest, bundle._parts)
     bundle.write(options.output, overwrite=True)
-    text = '\n'.join('    ' + line for line in card(bundle).splitlines())
+    text = '\n'.join(('    ' + line).rstrip() for line in card(bundle).splitlines())
     Path(options.card).write_text('.. made by tools/make_default_model.py\n\n.. code-block:: text\n\n' + text + '\n')
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    p = commands.add_parser('train')
-    p.add_argument('data')
-    p.add_argument('run')
-    p.add_argument('--steps', type=int, default=TrainingConfig().steps)
-    p.set_defaults(run_command=run_train)
-    p = commands.add_parser('bundle')
-    p.add_argument('data')
-    p.add_argument('run')
-    p.add_argument('--checkpoint', required=True)
+    for name, command in (('train', run_train), ('bundle', run_bundle)):
+        p = commands.add_parser(name)
+        p.add_argument('data')
+        p.add_argument('run')
+        p.add_argument('--after', default='', help='checkpoint of the first run')
+        p.add_argument('--teacher', default='')
+        p.set_defaults(command=command)
+    p.add_argument('--checkpoint', help='instead of the last')
+    p.add_argument('--cache', help='folder of the rendered images')
     p.add_argument('--adapt', required=True)
     p.add_argument('--remark', default='', help='what else should be known of the run')
     p.add_argument('-o', '--output', required=True)
-    p.set_defaults(run_command=run_bundle)
-    p = commands.add_parser('scores')
+    p = commands.add_parser('card')
     p.add_argument('bundle')
-    p.add_argument('scores', nargs='+', metavar='NAME=JSON')
+    p.add_argument('comparison')
+    p.add_argument('invariance')
+    p.add_argument('--reconstruction')
     p.add_argument('-o', '--output', required=True)
     p.add_argument('--card', required=True)
-    p.set_defaults(run_command=run_scores)
+    p.set_defaults(command=run_card)
     options = parser.parse_args()
-    options.run_command(options)
+    options.command(options)
 
 
 if __name__ == '__main__':

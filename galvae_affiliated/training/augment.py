@@ -49,8 +49,10 @@ def random_view(images, config, generator):
     clean = functional.grid_sample(images, grid, padding_mode='reflection', align_corners=False)
 
     view = clean
-    if torch.rand((), generator=generator) < 0.3:
-        view = blur(clean, 0.4 + 0.8 * float(torch.rand((), generator=generator)))
+    if torch.rand((), generator=generator) < config.blurred_share:
+        # below a third of a pixel a Gaussian changes nothing
+        least = config.psf / 3.0
+        view = blur(clean, least + (config.psf - least) * float(torch.rand((), generator=generator)))
     gain = torch.exp(config.colour_jitter * (normal(n, 1, 1, 1) + normal(n, 3, 1, 1)))
     power = torch.exp(config.colour_jitter * normal(n, 1, 1, 1))
     view = gain * view.clamp(min=1e-4) ** power
@@ -59,7 +61,7 @@ def random_view(images, config, generator):
     # normal deviates are the slowest part of a view: a few fields of them, at each image's own strength
     fields = normal(*images[:NOISE_FIELDS].shape)
     view = (view + noise * fields[torch.arange(n) % NOISE_FIELDS]).clamp(0.0, 1.0)
-    return lose_edge(view, uniform(n, 2), uniform(n)), clean
+    return lose_edge(view, uniform(n, 2), uniform(n), config.cut_share), clean
 
 
 def blur(images, sigma):
@@ -71,7 +73,7 @@ def blur(images, sigma):
     return functional.conv2d(images, kernel.transpose(2, 3), padding=(3, 0), groups=3)
 
 
-def lose_edge(images, direction, depth, *, share=0.1):
+def lose_edge(images, direction, depth, share):
     """Make everything past a random straight line missing, in a ``share`` of the images."""
     n, _, side, _ = images.shape
     x = torch.linspace(-1.0, 1.0, side)

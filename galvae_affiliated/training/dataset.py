@@ -1,56 +1,63 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Galaxy Zoo Parquet sets as arrays of composites, vote fractions and weights."""
+"""Galaxies to learn from: composites in a memory-mapped file, with their labels."""
 
 import hashlib
-import io
-from dataclasses import dataclass
+import logging
+import os
+import tempfile
+import types
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
-from PIL import Image
-from torch.utils.data import Dataset, Sampler
+import pandas as pd
+import torch
+from torch.utils.data import Dataset
 
-__all__ = ['GalaxySet', 'MixedSampler', 'Votes', 'read_galaxy_set', 'validation_rows']
+from galvae_affiliated.cutout_sets import FitsFolder, ParquetSet
+from galvae_affiliated.flags import UNMEASURED, GalvaeFlags
+from galvae_affiliated.training.galaxy_zoo import TYPICAL, survey_renderings
+from galvae_affiliated.training.labels import column, question_tree, read_labels, read_votes, with_teacher
+from galvae_affiliated.training.preprocess import Preprocess, Rendering
 
-SUFFIX = '-gz2'
+__all__ = ['GalaxySet', 'model_frame', 'read_galaxies', 'validation_rows']
 
+logger = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
-class Votes:
-    """
-    Vote fractions of one question.
-
-    Attributes
-    ----------
-    fractions : (N, n_answers) float32 array
-        Conditional on the question being asked; rows without votes are zero.
-    weight : (N,) float32 array
-        Share of the volunteers who were asked; zero where that is not known.
-    """
-
-    fractions: np.ndarray
-    weight: np.ndarray
+CHUNK = 256
+NAMED = 5  # unreadable images that an error names
 
 
 class GalaxySet(Dataset):
     """
-    Composites of a Parquet set, decoded once into a memory-mapped file.
+    Composites and their labels.
 
     Attributes
     ----------
     images : (N, grid, grid, 3) uint8 array
-        Red, green, blue.
+        Red, green, blue; memory-mapped.
     ids : (N,) array of str
-    votes : dict of str to `Votes`
+    votes : dict of str to `~galvae_affiliated.training.labels.Votes`
+    has_votes : (N,) bool array
+        A volunteer's vote is known; what a teacher tells is none.
     classes : (N,) int64 array
         Coarse class, -1 where there is none.
     class_names : list of str
+    train, held_out : (M,) int arrays
+        Rows to learn from and rows to measure on.
+    unselected : (N,) bool array
+        Galaxies that were not selected by their votes.
     """
 
-    def __init__(self, images, ids, votes, classes, class_names):
-        self.images, self.ids, self.votes = images, ids, votes
-        self.classes, self.class_names = classes, class_names
+    def __init__(self, images, ids, *, votes=None, has_votes=None, classes=None, class_names=(), train=None,
+                 held_out=(), unselected=None):
+        n = len(ids)
+        self.images, self.ids, self.votes = images, np.asarray(ids), votes or {}
+        self.has_votes = voted(self.votes, n) if has_votes is None else has_votes
+        self.classes = np.full(n, -1) if classes is None else classes
+        self.class_names = list(class_names)
+        self.train = np.arange(n) if train is None else np.asarray(train)
+        self.held_out = np.asarray(held_out, dtype=int)
+        self.unselected = np.zeros(n, dtype=bool) if unselected is None else unselected
 
     def __len__(self):
         return len(self.ids)
@@ -58,139 +65,256 @@ class GalaxySet(Dataset):
     def __getitem__(self, row):
         return np.array(self.images[row]), row
 
+    def composites(self, rows):
+        """(N, 3, grid, grid) float tensor in [0, 1] of some rows."""
+        return torch.from_numpy(np.array(self.images[rows])).permute(0, 3, 1, 2).float() / 255.0
+
     @property
-    def has_votes(self):
-        """(N,) bool: any question was answered."""
-        return np.any([v.weight > 0 for v in self.votes.values()], axis=0)
+    def fingerprint(self):
+        """str: SHA-256 of identifiers, images and votes, by which a model can tell what it was trained on."""
+        digest = hashlib.sha256('\n'.join(self.ids).encode())
+        for start in range(0, len(self), 1000):
+            digest.update(np.ascontiguousarray(self.images[start:start + 1000]))
+        for votes in self.votes.values():
+            digest.update(np.ascontiguousarray(votes.fractions))
+        return digest.hexdigest()
 
 
-def read_galaxy_set(path, questions, *, cache, grid=128, class_column=None, split=None):
+def voted(votes, n):
+    return np.any([v.weight > 0 for v in votes.values()], axis=0) if votes else np.zeros(n, dtype=bool)
+
+
+def model_frame(config):
     """
-    Read a set laid out as Galaxy Zoo's: ``id_str``, ``image``, and label columns.
+    The part of a manifest that says how images enter, in the shape of a `~galvae_affiliated.ModelBundle`.
 
     Parameters
     ----------
-    path : str or path
-        A Parquet file.
-    questions : dict of str to list of str
-        The answers of every question.
-    cache : str or path
-        Folder for the decoded images; they are decoded again when the file's
-        size or date changes.
-    grid : int
-        Side of the images in pixels.
-    class_column : str, optional
-        A column of coarse class names.
-    split : str, optional
-        Keep the rows whose ``split`` column has this value.
+    config : `~galvae_affiliated.training.TrainingConfig`
 
     Returns
     -------
-    set : `GalaxySet`
+    frame : object
+        ``name``, ``grid``, ``field_of_view``, ``renderings`` and ``manifest`` with ``input`` and ``renderings``.
     """
-    columns = [c for c in pq.read_schema(path).names if c != 'image']
-    labels = pq.read_table(path, columns=columns).to_pandas()
-    rows = np.flatnonzero(labels['split'] == split) if split else np.arange(len(labels))
-    images = decoded_images(Path(path), rows, Path(cache), grid, split)
-    labels = labels.iloc[rows]
-    class_names = sorted(labels[class_column].dropna().unique()) if class_column else []
-    classes = np.full(len(rows), -1)
-    for i, name in enumerate(class_names):
-        classes[labels[class_column] == name] = i
-    votes = {q: read_votes(labels, q, answers) for q, answers in questions.items()}
-    return GalaxySet(images, labels['id_str'].astype(str).to_numpy(), votes, classes, class_names)
+    manifest = {
+        'input': {'grid': config.grid, 'field_of_view': config.field_of_view, 'radius': 'petroR90 in the r band',
+                  'flux_unit': 'nmgy / arcsec2', 'channels': 'red to blue', 'typical': TYPICAL},
+        'renderings': survey_renderings(config.exposure),
+    }
+    return types.SimpleNamespace(name='in training', grid=config.grid, field_of_view=config.field_of_view,
+                                 renderings=manifest['renderings'], manifest=manifest)
 
 
-def decoded_images(path, rows, cache, grid, split):
-    """(N, grid, grid, 3) uint8 memory map of the images at ``rows``."""
-    stat = path.stat()
-    key = hashlib.sha256(f'{path.resolve()}{stat.st_size}{stat.st_mtime}{grid}{split}'.encode()).hexdigest()[:16]
-    target = cache / f'{path.stem}-{key}.npy'
-    if target.exists():
-        return np.load(target, mmap_mode='r')
-    cache.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_suffix('.part')
-    images = np.lib.format.open_memmap(unfinished, 'w+', np.uint8, (len(rows), grid, grid, 3))
-    wanted, start, done = set(rows.tolist()), 0, 0
-    for batch in pq.ParquetFile(path).iter_batches(1000, columns=['image']):
-        for i, value in enumerate(batch.column('image').field('bytes')):
-            if start + i in wanted:
-                image = Image.open(io.BytesIO(value.as_py())).convert('RGB')
-                images[done] = image if image.size == (grid, grid) else image.resize((grid, grid), Image.Resampling.BOX)
-                done += 1
-        start += len(batch)
-    images.flush()
-    unfinished.rename(target)
-    return np.load(target, mmap_mode='r')
+def open_source(config):
+    """The cutouts of ``config.source``, as ``galvae encode`` opens them."""
+    path = Path(config.source)
+    options = {'pixel_scale': config.pixel_scale, 'scaled': config.scaled, 'rendering': config.rendering or None}
+    if not config.source:
+        raise ValueError('there is no data.source; expected a Parquet file or a folder of FITS cutouts')
+    if path.is_dir():
+        return FitsFolder(path, model_frame(config), bands=config.bands or None, unit=config.unit or None,
+                          zero_point=config.zero_point, **options)
+    return ParquetSet(path, model_frame(config), **options)
 
 
-def read_votes(labels, question, answers):
-    """`Votes` of one question; 'merging' is derived as Galaxy Zoo's users do, see `merger_votes`."""
-    if question == 'merging':
-        return merger_votes(labels)
-    name = question + SUFFIX
-    fractions = labels[[f'{name}_{a}_fraction' for a in answers]].to_numpy(np.float32)
-    weight = labels[f'{name}_reach'].to_numpy(np.float32)
-    known = np.isfinite(fractions).all(1) & (weight > 0)
-    return Votes(np.where(known[:, None], fractions, 0.0), np.where(known, weight, 0.0))
+def read_galaxies(config, cache, *, stacks=None):
+    """
+    Read the galaxies of a configuration: labels first, so that what is wrong with them is told at once.
+
+    The images are rendered once to 8-bit composites on the model's grid, in a
+    memory-mapped file that later runs on the same source find again.
+
+    Parameters
+    ----------
+    config : `~galvae_affiliated.training.TrainingConfig`
+    cache : str or path
+        Folder for that file.
+    stacks : iterable of (list of str, `~galvae_affiliated.CutoutStack`), optional
+        Identifiers and cutouts in place of ``config.source``.
+
+    Returns
+    -------
+    galaxies : `GalaxySet`
+        Galaxies that have no image (unreadable, or of unknown size) are not
+        in it; how many is logged.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, a split is empty, too many images cannot be
+        read, or a guided model has no votes to be guided by.
+    """
+    tree = question_tree(config.questions)
+    if config.is_guided and not tree:
+        raise ValueError("a guided model needs votes, but data.questions is 'none'; name the questions, or take the "
+                         "preset 'beta-vae'")
+    for name in ('teacher', 'initial'):
+        path = getattr(config, name)
+        if path and not Path(path).is_file():
+            raise FileNotFoundError(f'{path}: there is no such file ({name})')
+    source = open_source(config) if stacks is None else None
+    labels_path = config.labels or (config.source if isinstance(source, ParquetSet) else '')
+    labels = read_labels(labels_path, config.id_column if config.labels else 'id_str') if labels_path else None
+    if labels is not None:
+        check_labels(labels, tree, config)
+    elif config.is_guided or config.class_column or config.split_column or config.unselected_column:
+        raise ValueError('votes, classes and splits are columns of a table of labels, but data.labels names none')
+    ids, images, usable = decoded_images(source, stacks, config, Path(cache))
+    if not len(ids):
+        raise ValueError(f'there is no galaxy in {config.source or "the stacks"}')
+    labels = pd.DataFrame(index=pd.Index(ids)) if labels is None else matched(labels, ids, config)
+    return labelled_set(ids, images, usable, labels, tree, config)
 
 
-def merger_votes(labels):
-    """A galaxy merges if most saw something odd and of the odd features 'merger' has most votes."""
-    prefix = f'odd-feature{SUFFIX}_'
-    odd = [c for c in labels if c.startswith(prefix) and c.endswith('_fraction')]
-    odd_yes = labels[f'something-odd{SUFFIX}_yes_fraction'].to_numpy()
-    features = labels[odd].fillna(0.0).to_numpy()
-    is_odd = odd_yes >= 0.5
-    merging = is_odd & (features.argmax(1) == odd.index(f'{prefix}merger_fraction'))
-    known = np.isfinite(odd_yes) & (~is_odd | (features.sum(1) > 0))
-    fractions = np.stack([merging, ~merging], 1).astype(np.float32)
-    return Votes(fractions * known[:, None], known.astype(np.float32))
+def check_labels(labels, tree, config):
+    """Raise for what can be told from the labels alone."""
+    votes = read_votes(labels, tree, config.suffix)
+    for name in (config.class_column, config.split_column, config.unselected_column):
+        if name:
+            column(labels, name)
+    if config.is_guided and not voted(votes, len(labels)).any():
+        raise ValueError("a guided model needs votes, but no galaxy has any; take the preset 'beta-vae'")
+    if config.split_column:
+        for split in (config.train_split, config.validation_split):
+            if split and not (labels[config.split_column] == split).any():
+                there = ', '.join(map(str, labels[config.split_column].dropna().unique()[:8]))
+                raise ValueError(f'column {config.split_column!r} has no galaxy of split {split!r}; it has {there}')
+
+
+def matched(labels, ids, config):
+    """Rows of the labels in the order of the images; a galaxy without a row has empty labels."""
+    if not labels.index.isin(ids).any():
+        raise ValueError(f'no identifier of the labels ({labels.index[0]!r}, ...) is one of the images '
+                         f'({str(ids[0])!r}, ...)')
+    return labels.reindex(ids)
+
+
+def labelled_set(ids, images, usable, labels, tree, config):
+    """`GalaxySet` of the images and the labels, both in the order of ``ids``."""
+    votes = read_votes(labels, tree, config.suffix) if tree else {}
+    has_votes = voted(votes, len(ids))
+    if config.teacher:
+        predicted = read_labels(config.teacher, config.id_column).reindex(ids)
+        votes = with_teacher(votes, read_votes(predicted, tree), tree, config.teacher_weight)
+    classes, class_names = np.full(len(ids), -1), []
+    if config.class_column:
+        class_names = sorted(map(str, labels[config.class_column].dropna().unique()))
+        for i, name in enumerate(class_names):
+            classes[(labels[config.class_column].astype(str) == name).to_numpy()] = i
+    unselected = np.zeros(len(ids), dtype=bool)
+    if config.unselected_column:
+        # a CSV file has the word
+        unselected = labels[config.unselected_column].astype(str).str.lower().isin(['true', '1', '1.0']).to_numpy()
+    train, held_out = splits(ids, usable, labels, config)
+    if config.is_guided and not has_votes[train].any():
+        raise ValueError("a guided model needs votes, but no galaxy to learn from has any; take the preset 'beta-vae'")
+    return GalaxySet(images, ids, votes=votes, has_votes=has_votes, classes=classes, class_names=class_names,
+                     train=train, held_out=held_out, unselected=unselected)
+
+
+def splits(ids, usable, labels, config):
+    """Rows to learn from and rows held out."""
+    learn = usable.copy()
+    if config.split_column:
+        learn &= (labels[config.split_column] == config.train_split).to_numpy()
+    if config.split_column and config.validation_split:
+        held_out = usable & (labels[config.split_column] == config.validation_split).to_numpy()
+    else:
+        held_out = learn & validation_rows(ids, config.validation_share)
+    train, held_out = np.flatnonzero(learn & ~held_out), np.flatnonzero(held_out)
+    if not len(train):
+        raise ValueError(f'no galaxy is left to learn from: {usable.sum()} of {len(ids)} have an image, '
+                         f'{len(held_out)} are held out')
+    if not len(held_out):
+        logger.warning('no galaxy is held out: the run cannot measure itself')
+    return train, held_out
 
 
 def validation_rows(ids, share):
     """(N,) bool: rows held out, by a hash of the identifier, so that no order or seed changes them."""
     # salted: the splits of published sets are hashes of the bare identifier too
     digest = [int(hashlib.sha256(f'validation {i}'.encode()).hexdigest()[:8], 16) / 2 ** 32 for i in ids]
-    return np.array(digest) < share
+    return np.array(digest, dtype=float) < share
 
 
-class MixedSampler(Sampler):
+def decoded_images(source, stacks, config, cache):
+    """Identifiers, (N, grid, grid, 3) uint8 memory map, and (N,) bool: the row has an image."""
+    cache.mkdir(parents=True, exist_ok=True)
+    key = source_key(config) if stacks is None else None
+    if key is None or not (cache / f'{key}.npz').exists():
+        key = render_all(source, stacks, config, cache, key)
+    # an image is a row of the one file; the identifiers and flags, which are small, are in the other
+    with np.load(cache / f'{key}.npz') as known:
+        ids, flags = known['ids'], known['flags']
+    return ids, np.load(cache / f'{key}.npy', mmap_mode='r'), usable_rows(ids, flags, config)
+
+
+def source_key(config):
+    """Name of the file of the rendered images; another source, date or option gives another."""
+    path = Path(config.source)
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    stamps = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    options = (config.grid, config.bands, config.unit, config.zero_point, config.pixel_scale, config.scaled,
+               config.rendering, config.field_of_view, config.exposure)
+    return f'{path.stem}-{hashlib.sha256(repr((str(path.resolve()), stamps, options)).encode()).hexdigest()[:16]}'
+
+
+def render_all(source, stacks, config, cache, key):
     """
-    Endless batches, of which a fixed share has votes; a batch depends on its number alone.
+    Render every cutout to its composite, chunk by chunk, into files of the cache; the key by which they are found.
 
-    Parameters
-    ----------
-    labelled, unlabelled : (N,) int arrays
-        Rows to draw from; each pool is walked through in a new order a round.
-    batch_size : int
-    share : float
-        Of the batch that is drawn from ``labelled``.
-    steps : int
-        Number of batches.
-    seed : int
-    start : int
-        Number of the first batch, when a run is resumed.
+    Without a key it is made of the content. What a killed run left unfinished is not taken for finished.
     """
+    ids, flags, shape = [], [], (config.grid, config.grid, 3)
+    digest = hashlib.sha256()
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        unfinished = Path(folder) / 'pixels'
+        with open(unfinished, 'wb') as file:
+            for names, stack in (source.chunks(CHUNK) if stacks is None else stacks):
+                pixels = composites_of(stack, config)
+                digest.update(pixels)
+                file.write(pixels)
+                ids += [str(name) for name in names]
+                flags += stack.flags.tolist()
+        digest.update('\n'.join(ids).encode())
+        key = key or f'stacks-{digest.hexdigest()[:16]}'
+        # the header says how many rows there are, which is known at the end
+        images = np.memmap(unfinished, np.uint8, 'r', shape=(len(ids), *shape)) if ids else np.zeros((0, *shape), 'u1')
+        np.save(Path(folder) / 'images.npy', images)
+        np.savez(Path(folder) / 'rows.npz', ids=np.array(ids, dtype=str), flags=np.array(flags, dtype=np.int32))
+        # the one that is looked for comes last
+        for name, ending in (('images.npy', 'npy'), ('rows.npz', 'npz')):
+            os.replace(Path(folder) / name, cache / f'{key}.{ending}')
+    return key
 
-    def __init__(self, labelled, unlabelled, *, batch_size, share, steps, seed, start=0):
-        n_labelled = round(batch_size * share) if len(unlabelled) else batch_size
-        n_labelled = n_labelled if len(labelled) else 0
-        self.pools = [(labelled, n_labelled), (unlabelled, batch_size - n_labelled)]
-        self.steps, self.seed, self.start = steps, seed, start
 
-    def __len__(self):
-        return self.steps - self.start
+def composites_of(stack, config):
+    """Bytes of the (N, grid, grid, 3) uint8 composites of a `~galvae_affiliated.CutoutStack`."""
+    if stack.data.shape[2] != config.grid:
+        raise ValueError(f'cutouts have {stack.data.shape[2]} pixels a side; expected {config.grid}, the grid')
+    renderings = model_frame(config).renderings
+    index = {entry['name']: i for i, entry in enumerate(renderings)}
+    composite = torch.from_numpy(np.ascontiguousarray(stack.data, dtype=np.float32))
+    rows = torch.tensor([index[name] for name in stack.rendering], dtype=torch.long)
+    if rows.any():  # the first rendering leaves composites as they are
+        composite = Rendering(renderings)(composite, rows)
+    composite = torch.where(torch.isnan(composite), Preprocess(config.grid).sky, composite.clamp(0.0, 1.0))
+    return (255.0 * composite).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy().tobytes()
 
-    def __iter__(self):
-        for step in range(self.start, self.steps):
-            yield np.concatenate([self.draw(*pool, step, i) for i, pool in enumerate(self.pools)]).tolist()
 
-    def draw(self, rows, size, step, pool):
-        """The ``size`` rows of one step, from an endless row of shuffled rounds."""
-        place = np.arange(step * size, (step + 1) * size)
-        if not size:
-            return place
-        rounds = place // len(rows)
-        order = {r: np.random.default_rng((self.seed, pool, r)).permutation(rows) for r in np.unique(rounds)}
-        return np.array([order[r][p % len(rows)] for r, p in zip(rounds, place)])
+def usable_rows(ids, flags, config):
+    """(N,) bool: rows with an image; raises if too many cannot be read, logs how many cannot be used."""
+    unreadable = (flags & int(GalvaeFlags.UNREADABLE)) != 0
+    names = ', '.join(ids[unreadable][:NAMED]) + (', ...' if unreadable.sum() > NAMED else '')
+    if len(ids) and unreadable.mean() > config.max_unreadable:
+        raise ValueError(f'{unreadable.sum()} of {len(ids)} images cannot be read, more than the share of '
+                         f'{config.max_unreadable:g} that max_unreadable allows: {names}')
+    usable = (flags & int(UNMEASURED)) == 0
+    if unreadable.any():
+        logger.warning('%d images cannot be read and are left out: %s', unreadable.sum(), names)
+    others = ~usable & ~unreadable
+    if others.any():
+        logger.warning('%d images show no galaxy that could be brought to the scale of the model, and are left out',
+                       others.sum())
+    return usable

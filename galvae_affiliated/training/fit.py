@@ -1,121 +1,331 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Train a model on a Galaxy Zoo set."""
+"""Train a model on a set of galaxies."""
 
+import dataclasses
 from pathlib import Path
 
 import lightning
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
-from torch.utils.data import DataLoader
+from lightning.pytorch.loggers import CSVLogger
+from torch.utils.data import DataLoader, Subset
 
 from galvae_affiliated.training import losses
 from galvae_affiliated.training.augment import random_view
-from galvae_affiliated.training.dataset import MixedSampler
 from galvae_affiliated.training.networks import GalaxyVAE
 from galvae_affiliated.training.preprocess import Preprocess
+from galvae_affiliated.training.sampler import MixedSampler
 
-__all__ = ['GuidedTraining', 'load_trained', 'train']
+__all__ = ['Training', 'load_trained', 'train']
+
+LAST = 'last.ckpt'
+VALIDATION_BATCH = 128
 
 
-class GuidedTraining(lightning.LightningModule):
+class Training(lightning.LightningModule):
     """
-    Two views of each galaxy, one morphology.
+    The loss of every kind of model.
 
-    The second view is decoded from the latents of the first with its own pose:
-    whatever a rotation, flip, shift or zoom changes can only pass through the
-    pose, and the latents keep the rest. The votes, where there are any, pull
-    on the latents of both views.
+    With two views, the second is decoded from the latents of the first with
+    its own pose: whatever a rotation, flip, shift or zoom changes can only
+    pass through the pose, and the latents keep the rest. The votes, where
+    there are any, pull on the latents of both views.
+
+    Parameters
+    ----------
+    config : `~galvae_affiliated.training.TrainingConfig`
+    galaxies : `~galvae_affiliated.training.dataset.GalaxySet`
+    start : int, optional
+        Step that the run goes on from.
     """
 
-    def __init__(self, config, galaxies):
+    def __init__(self, config, galaxies, *, start=0):
         super().__init__()
-        self.config, self.galaxies = config, galaxies
+        self.config, self.galaxies, self.start = config, galaxies, start
         self.preprocess = Preprocess(config.grid)
-        self.model = GalaxyVAE(config, [v.fractions.shape[1] for v in galaxies.votes.values()],
-                               len(galaxies.class_names)).to(memory_format=torch.channels_last)
+        n_answers = [v.fractions.shape[1] for v in galaxies.votes.values()] if config.votes_weight else []
+        n_classes = len(galaxies.class_names) if config.class_weight else 0
+        self.model = GalaxyVAE(config, n_answers, n_classes).to(memory_format=torch.channels_last)
         self.fractions = [torch.from_numpy(v.fractions) for v in galaxies.votes.values()]
         self.weights = [torch.from_numpy(v.weight) for v in galaxies.votes.values()]
         self.classes = torch.from_numpy(galaxies.classes)
+        # the divergence is summed over latents, the residuals are averaged over the values of an image
+        self.n_values = float(self.preprocess.aperture.sum()) * 3
+        self.diagnostics = {}
+        self.measured = []
 
-    def views(self, images, step):
-        """
-        Normalised images of both views, (2 N, 3, grid, grid), and what the second shall be decoded to, (N, ...).
+    def train_dataloader(self):
+        config, galaxies = self.config, self.galaxies
+        rows = galaxies.train
+        labelled, others = rows[galaxies.has_votes[rows]], rows[~galaxies.has_votes[rows]]
+        more = labelled[galaxies.unselected[labelled]]
+        labelled = np.concatenate([labelled] + [more] * (config.unselected_factor - 1))
+        sampler = MixedSampler(labelled, others, batch_size=config.batch_size, share=config.labelled_share,
+                               steps=config.steps, seed=config.seed, start=self.start, rank=self.global_rank,
+                               world_size=self.trainer.world_size)
+        return DataLoader(galaxies, batch_sampler=sampler, num_workers=0)
 
-        The random numbers depend on the step alone, so a resumed run sees the same views.
+    def val_dataloader(self):
+        return DataLoader(Subset(self.galaxies, self.galaxies.held_out.tolist()), batch_size=VALIDATION_BATCH)
+
+    def views(self, images, number):
         """
-        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
-        images = images.permute(0, 3, 1, 2).float().cpu() / 255.0
-        first, _ = random_view(images, self.config, generator)
-        second, clean = random_view(images, self.config, generator)
-        _, normalised, _ = self.preprocess(torch.cat([first, second]).to(self.device))
-        _, target, _ = self.preprocess(clean.to(self.device))
+        Normalised images of all views, (views N, 3, grid, grid), and what the last shall be decoded to, (N, ...).
+
+        The random numbers depend on the batch's number alone, so a resumed run sees the same views.
+        """
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + number)
+        images = as_composites(images).cpu()
+        drawn = [random_view(images, self.config, generator) for _ in range(self.config.views)]
+        _, normalised, _ = self.preprocess(torch.cat([view for view, _ in drawn]).to(self.device))
+        _, target, _ = self.preprocess(drawn[-1][1].to(self.device))
         return normalised.contiguous(memory_format=torch.channels_last), target
 
     def training_step(self, batch, _):
         images, rows = batch
         config, model, n = self.config, self.model, len(rows)
+        number = self.global_step * self.trainer.world_size + self.global_rank
         # drawn anew each step, so that a resumed run goes on as an unbroken one would have
-        torch.manual_seed(config.seed * 1_000_003 + self.global_step)
-        normalised, target = self.views(images, self.global_step)
+        torch.manual_seed(config.seed * 1_000_003 + number)
+        normalised, target = self.views(images, number)
         mean, logvar = model.encoder(normalised)
-        code = mean + torch.exp(0.5 * logvar) * torch.randn_like(mean)
+        code = mean + torch.exp(0.5 * logvar) * torch.randn_like(mean) if config.sample_latents else mean
         latent, pose = code[:, :config.n_latents], code[:, config.n_latents:]
+        sizes = [config.n_latents, config.n_pose]
+        mean, logvar = mean.split(sizes, 1), logvar.split(sizes, 1)
 
-        decoded = model.decoder(latent[:n], pose[n:]).float()
-        rec, mse = losses.reconstruction_loss(decoded, target, self.preprocess.aperture)
-        kl = losses.divergence(mean[:, :config.n_latents], logvar[:, :config.n_latents], config.free_bits)
-        pose_kl = losses.divergence(mean[:, config.n_latents:], logvar[:, config.n_latents:], config.free_bits)
-        rows = rows.cpu().repeat(2)
-        votes = losses.vote_loss(model.heads.log_fractions(latent),
-                                 [f[rows].to(self.device) for f in self.fractions],
-                                 [w[rows].to(self.device) for w in self.weights])
-        classes = losses.class_loss(model.classes(latent), self.classes[rows].to(self.device)) if model.classes else 0.0
-        contrast = losses.contrast_loss(mean[:n, :config.n_latents], mean[n:, :config.n_latents], model.log_contrast)
-        self.log_dict({'rec': rec, 'mse': mse, 'kl': kl, 'pose_kl': pose_kl, 'votes': votes, 'classes': classes,
-                       'contrast': contrast}, prog_bar=True)
-        return (config.reconstruction_weight * rec + config.beta * kl + config.pose_beta * pose_kl
-                + config.votes_weight * votes + config.class_weight * classes + config.contrast_weight * contrast)
+        weight = self.preprocess.aperture
+        weight = losses.noise_weights(target, weight) if config.noise_aware else weight
+        terms = {}
+        # the pose is the last view's, the latents are the first's: with one view both are its own
+        terms['rec'], mse = losses.reconstruction_loss(model.decoder(latent[:n], pose[-n:]).float(), target, weight)
+        terms['kl'], terms['pose_kl'] = (losses.divergence(m, v, config.free_bits) for m, v in zip(mean, logvar))
+        terms |= self.guidance(latent, rows.cpu().repeat(config.views))
+        if config.contrast_weight and config.views == 2:
+            terms['contrast'] = losses.contrast_loss(mean[0][:n], mean[0][n:], model.log_contrast)
+        self.log_dict({**terms, 'mse': mse}, prog_bar=True)
+        weights = self.loss_weights()
+        return sum(weights[name] * value for name, value in terms.items())
+
+    def guidance(self, latent, rows):
+        """What votes and classes have to say of the latents."""
+        terms = {}
+        if self.model.heads:
+            terms['votes'] = losses.vote_loss(self.model.heads.log_fractions(latent),
+                                              [f[rows].to(self.device) for f in self.fractions],
+                                              [w[rows].to(self.device) for w in self.weights])
+        if self.model.classes:
+            terms['classes'] = losses.class_loss(self.model.classes(latent), self.classes[rows].to(self.device))
+        return terms
+
+    def loss_weights(self):
+        """Weight of each term at this step."""
+        config = self.config
+        warmup = config.kl_warmup_share * config.steps
+        growth = min(1.0, (self.global_step + 1) / warmup) if warmup else 1.0
+        return {'rec': config.reconstruction_weight, 'kl': growth * config.beta / self.n_values,
+                'pose_kl': growth * config.pose_beta / self.n_values, 'votes': config.votes_weight,
+                'classes': config.class_weight, 'contrast': config.contrast_weight}
+
+    def validation_step(self, batch, _):
+        images, rows = batch
+        frame, normalised, _ = self.preprocess(as_composites(images))
+        mean, logvar = self.model.encoder(normalised.contiguous(memory_format=torch.channels_last))
+        n = self.config.n_latents
+        target = (frame - self.preprocess.centre) / self.preprocess.scale
+        _, mse = losses.reconstruction_loss(self.model.decoder(mean[:, :n], mean[:, n:]).float(), target,
+                                            self.preprocess.aperture)
+        votes = self.guidance(mean[:, :n], rows.cpu()).get('votes', torch.tensor(0.0))
+        self.measured.append((mean.cpu(), logvar.cpu(), mse.cpu().repeat(len(rows)), votes.cpu().repeat(len(rows))))
+
+    def on_validation_epoch_end(self):
+        self.diagnose(self.global_step)
+        n = self.config.n_latents
+        self.log_dict({'val_mse': self.diagnostics['mse'], 'val_votes': self.diagnostics['votes loss'],
+                       'val_nats': sum(self.diagnostics['nats a latent'][:n]),
+                       'val_active': float(self.diagnostics['active latents'])})
+
+    def diagnose(self, step):
+        """
+        What the held-out galaxies say of the latents, into ``diagnostics``.
+
+        A latent that is the same for all galaxies has collapsed: it says nothing.
+        """
+        mean, logvar, mse, votes = (torch.cat(parts) for parts in zip(*self.measured))
+        self.measured.clear()
+        n = self.config.n_latents
+        nats = (0.5 * (mean ** 2 + logvar.exp() - 1.0 - logvar)).mean(0)
+        self.diagnostics = {
+            'step': step, 'mse': float(mse.mean()), 'votes loss': float(votes.mean()),
+            'active latents': losses.active_units(mean[:, :n]), 'active pose': losses.active_units(mean[:, n:]),
+            'nats a latent': [round(float(x), 3) for x in nats[:n]],
+            'nats a pose': [round(float(x), 3) for x in nats[n:]],
+        }
+
+    @torch.inference_mode()
+    def measure_held_out(self, step):
+        """Fill ``diagnostics`` outside a run, for weights that were loaded."""
+        self.model.eval()
+        for images, rows in self.val_dataloader():
+            self.validation_step((images, rows), 0)
+        self.diagnose(step)
 
     def configure_optimizers(self):
         config = self.config
-        optimizer = torch.optim.AdamW(self.model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+        learnt = [p for p in self.model.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(learnt, config.learning_rate, weight_decay=config.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, config.steps,
                                                        pct_start=config.warmup_share)
         return {'optimizer': optimizer, 'lr_scheduler': {'scheduler': schedule, 'interval': 'step'}}
 
 
-def train(config, galaxies, rows, folder, *, resume=None, accelerator='auto', logger=True):
+class Settling(Training):
     """
-    Train and return the module with its averaged weights.
+    The decoder alone goes on learning, from latents without their noise; latents and heads stay as they are.
+
+    While the latents are learnt the decoder sees samples of them, and the second view through the first's; users decode
+    means, with their own pose. Only the geometry of the views changes, since their colours and noise are no matter of
+    the decoder's.
+    """
+
+    def __init__(self, config, galaxies, *, start=0):
+        plain = dataclasses.replace(config, views=1, colour_jitter=0.0, sky_jitter=0.0, noise=0.0, blurred_share=0.0,
+                                    cut_share=0.0, steps=config.settling_steps)
+        super().__init__(plain, galaxies, start=start)
+
+    def training_step(self, batch, _):
+        images, _ = batch
+        # batch normalisation too stays as it was learnt
+        self.model.encoder.eval()
+        normalised, target = self.views(images, self.global_step * self.trainer.world_size + self.global_rank)
+        with torch.no_grad():
+            mean, _ = self.model.encoder(normalised)
+        n = self.config.n_latents
+        weight = self.preprocess.aperture
+        weight = losses.noise_weights(target, weight) if self.config.noise_aware else weight
+        rec, mse = losses.reconstruction_loss(self.model.decoder(mean[:, :n], mean[:, n:]).float(), target, weight)
+        self.log('mse', mse, prog_bar=True)
+        return rec
+
+    def configure_optimizers(self):
+        self.model.requires_grad_(False)
+        self.model.decoder.requires_grad_(True)
+        return super().configure_optimizers()
+
+
+def as_composites(images):
+    """(N, grid, grid, 3) uint8 -> (N, 3, grid, grid) in [0, 1]."""
+    return images.permute(0, 3, 1, 2).float() / 255.0
+
+
+def train(config, galaxies, folder, *, logger=None, progress=False, callbacks=()):
+    """
+    Train, or go on with a run that was killed.
 
     Parameters
     ----------
     config : `~galvae_affiliated.training.TrainingConfig`
-    galaxies : `~galvae_affiliated.training.GalaxySet`
-    rows : (M,) int array
-        The rows to learn from.
+    galaxies : `~galvae_affiliated.training.dataset.GalaxySet`
     folder : str or path
-        For checkpoints and logs.
-    resume : str or path, optional
-        A checkpoint to go on from.
+        For checkpoints and logs. A run whose last checkpoint is there goes on from it.
+    logger : bool or `lightning.pytorch.loggers.Logger`, optional
+        None writes ``metrics.csv`` into a folder ``log/from-STEP`` for each part of a run.
+    progress : bool, optional
+        Show a bar.
+    callbacks : sequence of `lightning.Callback`, optional
+        More of them.
 
     Returns
     -------
-    module : `GuidedTraining`
+    module : `Training`
+        With the averaged weights, after the decoder has settled.
+
+    Raises
+    ------
+    ValueError
+        If the run in ``folder`` had another configuration.
     """
-    lightning.seed_everything(config.seed)
-    module = GuidedTraining(config, galaxies)
-    start = torch.load(resume, weights_only=False)['global_step'] if resume else 0
-    labelled = galaxies.has_votes[rows]
-    sampler = MixedSampler(rows[labelled], rows[~labelled], batch_size=config.batch_size, share=config.labelled_share,
-                           steps=config.steps, seed=config.seed, start=start)
-    trainer = lightning.Trainer(
-        accelerator=accelerator, max_steps=config.steps, precision='bf16-mixed', default_root_dir=folder, logger=logger,
-        callbacks=[EMAWeightAveraging(decay=config.ema_decay),
-                   ModelCheckpoint(Path(folder), filename='{step}', every_n_train_steps=500, save_last=True)],
-        gradient_clip_val=5.0, log_every_n_steps=20, enable_progress_bar=False)
-    trainer.fit(module, DataLoader(galaxies, batch_sampler=sampler, num_workers=0), ckpt_path=resume)
+    options = {'logger': logger, 'progress': progress, 'callbacks': callbacks}
+    module = run(Training, config, galaxies, Path(folder), config.initial, **options)
+    if config.settling_steps:
+        module = run(Settling, config, galaxies, Path(folder) / 'settling', Path(folder) / LAST, **options)
+        module.config = config
     return module
+
+
+def run(kind, config, galaxies, folder, initial, *, logger, progress, callbacks):
+    """One part of a run, from the last checkpoint in its folder or from the ``initial`` one's weights."""
+    lightning.seed_everything(config.seed)
+    resume = folder / LAST if (folder / LAST).exists() else None
+    start = resumed_step(resume, config) if resume else 0
+    module = kind(config, galaxies, start=start)
+    steps = module.config.steps
+    if initial and not resume:
+        load_weights(module.model, initial)
+    if logger is None:
+        # a logger replaces the file of an earlier part, so each part has its own
+        logger = CSVLogger(folder, name='log', version=f'from-{start}')
+    checkpoints = ModelCheckpoint(folder, filename='{step}', every_n_train_steps=config.checkpoint_every,
+                                  save_last=True, save_on_train_epoch_end=True, enable_version_counter=False)
+    trainer = lightning.Trainer(
+        accelerator=config.accelerator, devices=config.devices, strategy=config.strategy, precision=config.precision,
+        max_steps=steps, default_root_dir=folder, logger=logger, use_distributed_sampler=False,
+        callbacks=[RunFile(config, folder / LAST), EMAWeightAveraging(decay=config.ema_decay), checkpoints, *callbacks],
+        gradient_clip_val=5.0, log_every_n_steps=20, enable_progress_bar=progress, enable_model_summary=False,
+        num_sanity_val_steps=0, limit_val_batches=1.0 if len(galaxies.held_out) else 0, check_val_every_n_epoch=None,
+        val_check_interval=min(config.validate_every, max(steps - start, 1)))
+    trainer.fit(module, ckpt_path=resume)
+    if len(galaxies.held_out) and module.diagnostics.get('step') != module.global_step:
+        trainer.validate(module, verbose=False)
+    return module
+
+
+class RunFile(lightning.Callback):
+    """
+    Writes the configuration into every checkpoint, so that a run is not resumed as another, and the last step too.
+
+    It has to come before the average of the weights, which takes their place when training ends.
+    """
+
+    def __init__(self, config, path):
+        self.config, self.path = config, path
+
+    def on_save_checkpoint(self, trainer, module, checkpoint):
+        checkpoint['galvae_config'] = stamp(self.config)
+
+    def on_train_end(self, trainer, module):
+        trainer.save_checkpoint(self.path)
+
+
+# what may differ between two parts of a run
+FREE = ('accelerator', 'devices', 'strategy', 'validate_every', 'checkpoint_every', 'source', 'labels', 'teacher',
+        'initial', 'half_weights')
+
+
+def stamp(config):
+    return {name: value for name, value in vars(config).items() if name not in FREE}
+
+
+def resumed_step(path, config):
+    """The step of a checkpoint, or an error if it was of another configuration."""
+    saved = torch.load(path, map_location='cpu', weights_only=False)
+    known = saved.get('galvae_config')
+    if known is not None and known != stamp(config):
+        other = [name for name, value in stamp(config).items() if known.get(name) != value]
+        raise ValueError(f'{path}: this run had another configuration ({", ".join(other)}); take another folder')
+    return int(saved['global_step'])
+
+
+def load_weights(model, path):
+    """Take what fits of a checkpoint's weights: all but the heads of other questions."""
+    saved = torch.load(path, map_location='cpu', weights_only=False)['state_dict']
+    weights = {name.removeprefix('model.'): value for name, value in saved.items() if name.startswith('model.')}
+    own = model.state_dict()
+    fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
+    if not any(name.startswith('encoder.') for name in fitting):
+        raise ValueError(f'{path}: this checkpoint is of another network')
+    model.load_state_dict(fitting, strict=False)
 
 
 def load_trained(checkpoint, config, galaxies):
@@ -126,7 +336,7 @@ def load_trained(checkpoint, config, galaxies):
     ----------
     checkpoint : str or path
     config : `~galvae_affiliated.training.TrainingConfig`
-    galaxies : `~galvae_affiliated.training.GalaxySet`
+    galaxies : `~galvae_affiliated.training.dataset.GalaxySet`
         The set that it was trained on, for its questions and classes.
 
     Returns
@@ -136,6 +346,6 @@ def load_trained(checkpoint, config, galaxies):
         Optimiser steps that it has had.
     """
     saved = torch.load(checkpoint, weights_only=False, map_location='cpu')
-    module = GuidedTraining(config, galaxies)
+    module = Training(config, galaxies)
     module.load_state_dict(saved['state_dict'])
     return module.model.eval(), int(saved['global_step'])

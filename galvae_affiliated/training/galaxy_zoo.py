@@ -1,7 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Facts of Galaxy Zoo 2 and of the surveys' colour composites."""
 
-__all__ = ['GZ2_QUESTIONS', 'question_entries', 'survey_renderings']
+__all__ = ['GZ2_QUESTIONS', 'TYPICAL', 'survey_renderings']
 
 # question: (the question and answer that lead to it, its answers)
 GZ2_QUESTIONS = {
@@ -20,6 +20,11 @@ GZ2_QUESTIONS = {
     'merging': (None, ['merger', 'none']),
 }
 
+# usual noise of a pixel of 0.262 arcsec in nanomaggies per square arcsecond (measured on Legacy Surveys images; i is
+# between r and z), and flux relative to r of a galaxy of g - r = 0.65, r - i = 0.3, r - z = 0.5
+TYPICAL = {'g': {'noise': 0.041, 'flux': 0.55}, 'r': {'noise': 0.070, 'flux': 1.0},
+           'i': {'noise': 0.11, 'flux': 1.3}, 'z': {'noise': 0.172, 'flux': 1.6}}
+
 # Nanomaggies a pixel to composite. SDSS: scales and nonlinearity (per sum of the bands) with which SDSS-III made the
 # pictures of its imaging, for pixels of 0.396 arcsec; the z band takes the place of i, fainter by a galaxy's i - z.
 SDSS_PIXEL, SDSS_NONLINEARITY, SDSS_SKY = 0.396, 2.25, 0.015
@@ -27,11 +32,6 @@ SDSS_SCALES = {'i': 0.4 * 5.0, 'r': 0.4 * 6.5, 'g': 0.4 * 9.0, 'z': 0.4 * 5.0 * 
 # The Legacy Surveys' viewer, for pixels of 0.262 arcsec
 LEGACY_PIXEL, LEGACY_SOFTENING, LEGACY_OFFSET = 0.262, 20.0, 0.03
 LEGACY_SCALES = {'z': 2.2, 'r': 3.4, 'g': 6.0}
-
-
-def question_entries():
-    """Galaxy Zoo 2's tree as a bundle's manifest holds it."""
-    return {question: {'answers': answers, 'parent': parent} for question, (parent, answers) in GZ2_QUESTIONS.items()}
 
 
 def survey_renderings(exposure):

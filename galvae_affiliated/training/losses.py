@@ -1,10 +1,13 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """The terms of the loss; each is a mean a galaxy."""
 
+import math
+
 import torch
 from torch.nn import functional
 
-__all__ = ['class_loss', 'contrast_loss', 'divergence', 'reconstruction_loss', 'vote_loss']
+__all__ = ['active_units', 'class_loss', 'contrast_loss', 'divergence', 'noise_weights', 'reconstruction_loss',
+           'vote_loss']
 
 
 def reconstruction_loss(image, target, weight):
@@ -13,9 +16,62 @@ def reconstruction_loss(image, target, weight):
 
     It is the Gaussian log-likelihood a pixel with the variance at its best
     value (Rybkin et al. 2021), so no noise level has to be guessed.
+
+    Parameters
+    ----------
+    image, target : (N, 3, H, W) tensors
+    weight : tensor that broadcasts to them
+
+    Returns
+    -------
+    loss, square : tensors
+        Scalars; the second, without a gradient, is the mean square residual.
     """
+    weight = weight.expand_as(image)
     square = (weight * (image - target) ** 2).mean() / weight.mean()
     return 0.5 * torch.log(square + 1e-6), square.detach()
+
+
+def noise_weights(target, aperture, *, floor=0.05):
+    """
+    Weight of each image and channel, from the noise of its pixels: 1 / (1 + variance / floor).
+
+    The variance is that of the second differences of the target (Immerkaer
+    1996), in which a galaxy's smooth light cancels; ``floor`` is the variance
+    that a decoder leaves of an image without noise. Both in normalised units.
+
+    References
+    ----------
+    Immerkaer, J. 1996, Computer Vision and Image Understanding 64, 300.
+
+    Parameters
+    ----------
+    target : (N, 3, H, W) tensor
+    aperture : (H, W) tensor
+        Pixels that count.
+
+    Returns
+    -------
+    weight : (N, 3, H, W) tensor
+    """
+    line = torch.tensor([1.0, -2.0, 1.0], dtype=target.dtype, device=target.device)
+    kernel = torch.outer(line, line).expand(3, 1, 3, 3)
+    rough = functional.conv2d(target, kernel, padding=1, groups=3).abs() * aperture
+    level = (math.pi / 2) ** 0.5 / 6.0 * rough.sum((2, 3), keepdim=True) / aperture.sum()
+    return aperture / (1.0 + level ** 2 / floor)
+
+
+def active_units(mean, *, threshold=0.01):
+    """
+    Number of latents whose mean varies from galaxy to galaxy by a variance above ``threshold``.
+
+    A latent that does not has collapsed to its prior and says nothing (Burda et al. 2016).
+
+    References
+    ----------
+    Burda, Y., Grosse, R., Salakhutdinov, R. 2016, ICLR (arXiv:1509.00519).
+    """
+    return int((mean.var(0) > threshold).sum())
 
 
 def divergence(mean, logvar, free_bits):

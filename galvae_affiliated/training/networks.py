@@ -5,9 +5,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-__all__ = ['Decoder', 'Encoder', 'GalaxyVAE', 'VoteHeads']
+__all__ = ['Decoder', 'Encoder', 'GalaxyVAE', 'VoteHeads', 'XuDecoder', 'XuEncoder']
 
 BLOCK = 4
+XU_SIDE, XU_WIDTHS, XU_BASE = 256, (32, 64, 128), 4
 
 
 def conv(n_in, n_out, *, stride=1):
@@ -32,6 +33,12 @@ class ResidualBlock(nn.Module):
         return functional.relu(y + self.shortcut(x))
 
 
+def posterior(values):
+    """Mean and log-variance of the latents and the pose, from one vector with both."""
+    mean, logvar = values.chunk(2, dim=1)
+    return mean, logvar.clamp(-12.0, 4.0)
+
+
 class Encoder(nn.Module):
     """
     Normalised image to the parameters of the posterior.
@@ -50,8 +57,8 @@ class Encoder(nn.Module):
             n_in = width
         self.features = nn.Sequential(*layers)
         self.dropout = nn.Dropout(config.dropout)
-        self.n_latents, self.n_code = config.n_latents, config.n_latents + config.n_pose
-        self.head = nn.Linear(2 * n_in, 2 * self.n_code)
+        self.n_latents = config.n_latents
+        self.head = nn.Linear(2 * n_in, 2 * (config.n_latents + config.n_pose))
 
     def forward(self, x):
         """(N, 3, grid, grid) -> mean and log-variance, each (N, n_latents + n_pose)."""
@@ -60,8 +67,7 @@ class Encoder(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()
             x = torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)
-            mean, logvar = self.head(self.dropout(x)).chunk(2, dim=1)
-        return mean, logvar.clamp(-12.0, 4.0)
+            return posterior(self.head(self.dropout(x)))
 
 
 class Decoder(nn.Module):
@@ -82,6 +88,57 @@ class Decoder(nn.Module):
         """(N, n_latents), (N, n_pose) -> (N, 3, grid, grid)."""
         x = self.start(torch.cat([latent, pose], dim=1))
         return self.layers(x.unflatten(1, (-1, self.base, self.base)))
+
+
+class XuEncoder(nn.Module):
+    """
+    The encoder of Xu et al. (2023): three convolutions, each halving twice, and one flat layer.
+
+    As they publish it, on 256 pixels a side, to which the image is enlarged.
+
+    References
+    ----------
+    Xu, Q. et al. 2023, MNRAS 526, 6391.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        layers = [nn.Upsample(scale_factor=XU_SIDE // config.grid, mode='bilinear')]
+        for n_in, n_out in zip((3, *XU_WIDTHS), XU_WIDTHS):
+            layers += [nn.Conv2d(n_in, n_out, 3, 2, 1), nn.MaxPool2d(2), nn.LeakyReLU()]
+        self.features = nn.Sequential(*layers, nn.Flatten())
+        self.n_latents = config.n_latents
+        self.head = nn.Linear(XU_WIDTHS[-1] * XU_BASE ** 2, 2 * (config.n_latents + config.n_pose))
+
+    def forward(self, x):
+        """(N, 3, grid, grid) -> mean and log-variance, each (N, n_latents + n_pose)."""
+        x = self.features(x)
+        with torch.autocast(x.device.type, enabled=False):
+            return posterior(self.head(x.float()))
+
+
+class XuDecoder(nn.Module):
+    """
+    The decoder of Xu et al. (2023), its 256 pixels a side averaged to the grid.
+
+    Their last ReLU is left out: an image of which the mean was taken off has values below zero.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        self.start = nn.Linear(config.n_latents + config.n_pose, XU_WIDTHS[-1] * XU_BASE ** 2)
+        widths = (*XU_WIDTHS[::-1], XU_WIDTHS[0])
+        layers = []
+        for n_in, n_out in zip(widths, widths[1:]):
+            layers += [nn.Upsample(scale_factor=2),
+                       nn.ConvTranspose2d(n_in, n_out, 3, 2, padding=1, output_padding=1), nn.LeakyReLU()]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 3, 3, padding=1),
+                                    nn.AvgPool2d(XU_SIDE // config.grid))
+
+    def forward(self, latent, pose):
+        """(N, n_latents), (N, n_pose) -> (N, 3, grid, grid)."""
+        x = self.start(torch.cat([latent, pose], dim=1))
+        return self.layers(x.unflatten(1, (-1, XU_BASE, XU_BASE)))
 
 
 class VoteHeads(nn.Module):
@@ -117,8 +174,9 @@ class GalaxyVAE(nn.Module):
 
     def __init__(self, config, n_answers, n_classes=0):
         super().__init__()
-        self.encoder, self.decoder = Encoder(config), Decoder(config)
-        self.heads = VoteHeads(config.n_latents, n_answers)
+        encoder, decoder = {'residual': (Encoder, Decoder), 'xu2023': (XuEncoder, XuDecoder)}[config.network]
+        self.encoder, self.decoder = encoder(config), decoder(config)
+        self.heads = VoteHeads(config.n_latents, n_answers) if n_answers else None
         self.classes = nn.Linear(config.n_latents, n_classes) if n_classes else None
         self.n_latents = config.n_latents
         self.log_contrast = nn.Parameter(torch.tensor(0.0))

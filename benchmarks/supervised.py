@@ -1,0 +1,142 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+Train what the default model is compared with: its encoder, on the votes alone.
+
+    supervised.py train GZ2.parquet RUN
+    supervised.py predict GZ2.parquet RUN -o PREDICTIONS.parquet [--unvoted]
+
+The network has the default model's backbone, reads the same frames under the same augmentation, and tells vote
+fractions from its pooled features without a bottleneck. Galaxies without votes are of no use to it; ``--unvoted``
+predicts for those of the training split, averaged over four orientations, to teach another network.
+"""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import lightning
+import numpy as np
+import pandas as pd
+import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+from torch import nn
+from torch.utils.data import DataLoader
+
+from galvae_affiliated.training import losses
+from galvae_affiliated.training.augment import random_view
+from galvae_affiliated.training.config import TrainingConfig
+from galvae_affiliated.training.dataset import read_galaxies
+from galvae_affiliated.training.labels import question_tree
+from galvae_affiliated.training.networks import Encoder, VoteHeads
+from galvae_affiliated.training.preprocess import Preprocess
+from galvae_affiliated.training.sampler import MixedSampler
+
+QUESTIONS = {question: entry['answers'] for question, entry in question_tree('gz2').items()}
+EPOCHS = 60
+TURNS = ((0, False), (2, False), (1, True), (3, True))  # quarter turns, and whether the image is flipped after
+
+
+class SupervisedNetwork(nn.Module):
+    """The encoder's features, pooled, to the votes."""
+
+    def __init__(self, config):
+        super().__init__()
+        encoder = Encoder(config)
+        self.features, self.dropout = encoder.features, encoder.dropout
+        self.heads = VoteHeads(2 * config.widths[-1], [len(a) for a in QUESTIONS.values()])
+
+    def forward(self, x):
+        """(N, 3, grid, grid) normalised -> list of (N, n_answers) log-fractions."""
+        x = self.features(x).float()
+        return self.heads.log_fractions(self.dropout(torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)))
+
+
+class SupervisedTraining(lightning.LightningModule):
+    def __init__(self, config, galaxies):
+        super().__init__()
+        self.config = config
+        self.preprocess = Preprocess(config.grid)
+        self.model = SupervisedNetwork(config).to(memory_format=torch.channels_last)
+        self.fractions = [torch.from_numpy(v.fractions) for v in galaxies.votes.values()]
+        self.weights = [torch.from_numpy(v.weight) for v in galaxies.votes.values()]
+
+    def training_step(self, batch, _):
+        images, rows = batch
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.global_step)
+        view, _ = random_view(images.permute(0, 3, 1, 2).float() / 255.0, self.config, generator)
+        _, normalised, _ = self.preprocess(view)
+        log_fractions = self.model(normalised.contiguous(memory_format=torch.channels_last))
+        loss = losses.vote_loss(log_fractions, [f[rows] for f in self.fractions], [w[rows] for w in self.weights])
+        self.log('votes', loss)
+        return loss
+
+    def configure_optimizers(self):
+        config = self.config
+        optimizer = torch.optim.AdamW(self.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, config.steps,
+                                                       pct_start=config.warmup_share)
+        return {'optimizer': optimizer, 'lr_scheduler': {'scheduler': schedule, 'interval': 'step'}}
+
+
+def configuration(options, split='train'):
+    return TrainingConfig(source=options.data, questions='gz2', suffix='-gz2', split_column='split', train_split=split,
+                          scaled=True, validation_share=0.08 if split == 'train' else 0.0)
+
+
+def run_train(options):
+    config = configuration(options)
+    galaxies = read_galaxies(config, Path(options.run) / 'cache')
+    rows = galaxies.train[galaxies.has_votes[galaxies.train]]
+    config = dataclasses.replace(config, steps=EPOCHS * len(rows) // config.batch_size)
+    lightning.seed_everything(config.seed)
+    module = SupervisedTraining(config, galaxies)
+    sampler = MixedSampler(rows, rows[:0], batch_size=config.batch_size, share=1.0, steps=config.steps,
+                           seed=config.seed)
+    trainer = lightning.Trainer(
+        max_steps=config.steps, precision='bf16-mixed', default_root_dir=options.run, gradient_clip_val=5.0,
+        callbacks=[EMAWeightAveraging(decay=config.ema_decay), ModelCheckpoint(options.run, save_last=True)],
+        log_every_n_steps=20, enable_progress_bar=False)
+    trainer.fit(module, DataLoader(galaxies, batch_sampler=sampler))
+    torch.save(module.model.state_dict(), Path(options.run) / 'supervised.pt')
+
+
+@torch.inference_mode()
+def run_predict(options):
+    config = configuration(options, 'train' if options.unvoted else 'test')
+    galaxies = read_galaxies(config, Path(options.run) / 'cache')
+    rows = galaxies.train[~galaxies.has_votes[galaxies.train]] if options.unvoted else galaxies.train
+    model, preprocess = SupervisedNetwork(config), Preprocess(config.grid)
+    model.load_state_dict(torch.load(Path(options.run) / 'supervised.pt'))
+    model.eval()
+    parts = []
+    for some in np.array_split(rows, 1 + len(rows) // 128):
+        image = preprocess(galaxies.composites(some))[1]
+        turns = TURNS if options.unvoted else TURNS[:1]
+        parts.append(sum(torch.cat(model(turned(image, *turn)), dim=1).exp() for turn in turns) / len(turns))
+    names = [f'{question}_{answer}_fraction' for question, answers in QUESTIONS.items() for answer in answers]
+    predictions = pd.DataFrame(torch.cat(parts).numpy(), columns=names)
+    predictions.insert(0, 'id_str', galaxies.ids[rows])
+    predictions.to_parquet(options.output)
+
+
+def turned(image, quarters, flipped):
+    image = torch.rot90(image, quarters, (2, 3))
+    return image.flip(3) if flipped else image
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    for name, command in (('train', run_train), ('predict', run_predict)):
+        p = commands.add_parser(name)
+        p.add_argument('data')
+        p.add_argument('run')
+        p.set_defaults(run_command=command)
+    p.add_argument('-o', '--output', required=True)
+    p.add_argument('--unvoted', action='store_true', help='galaxies of the training split that have no votes')
+    options = parser.parse_args()
+    options.run_command(options)
+
+
+if __name__ == '__main__':
+    main()

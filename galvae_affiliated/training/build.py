@@ -1,0 +1,163 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""From a trained module to a bundle with its card."""
+
+import dataclasses
+import platform
+
+import lightning
+import numpy as np
+import torch
+
+from galvae_affiliated import __version__
+from galvae_affiliated._onnx import runtime_version
+from galvae_affiliated.training.dataset import model_frame
+from galvae_affiliated.training.export import export_bundle
+from galvae_affiliated.training.heads import CalibratedHeads, calibrate
+from galvae_affiliated.training.labels import question_tree
+from galvae_affiliated.transformer import reduced_chi2
+
+__all__ = ['build_bundle', 'encode', 'reconstruct']
+
+FAINT = 0.04  # composite level below which a pixel is sky
+BATCH = 128
+LEAST_CALIBRATED = 20  # held-out galaxies with votes; fewer say nothing of a temperature
+MEASURED = 2000  # galaxies on which the usual residuals are measured
+COMPARED = 56  # real images on which an exported graph is compared; none is kept
+
+
+def build_bundle(module, galaxies, *, name, description='', version='1', licence='not stated', about=None):
+    """
+    Calibrate, measure, describe and export a trained module.
+
+    The votes are calibrated, and the usual residuals of the decoder measured,
+    on the galaxies held out; if there are none, residuals are measured on
+    those that were learnt from, and nothing is calibrated.
+
+    Parameters
+    ----------
+    module : `~galvae_affiliated.training.fit.Training`
+    galaxies : `~galvae_affiliated.training.dataset.GalaxySet`
+    name, description, version, licence : str
+        For the manifest.
+    about : dict, optional
+        What else the card shall say of the training.
+
+    Returns
+    -------
+    bundle : `~galvae_affiliated.ModelBundle`
+
+    Raises
+    ------
+    ParityError
+        If the exported graphs do not give what PyTorch gives.
+    """
+    config, model, preprocess = module.config, module.model.eval().cpu(), module.preprocess.cpu()
+    rows = galaxies.held_out if len(galaxies.held_out) else galaxies.train
+    rows = rows[:MEASURED]
+    encoded = encode(model, preprocess, galaxies.composites(rows))
+    seen = reconstruct(model, preprocess, *encoded)
+    floor, slope = residual_variance(*seen)
+    heads, calibrated_on = calibrated_heads(module, galaxies)
+    tree = question_tree(config.questions) if heads is not None else {}
+    manifest = {
+        'name': name, 'version': version, 'licence': licence, 'description': description,
+        **model_frame(config).manifest,
+        'latents': {'n_latents': config.n_latents, 'n_pose': config.n_pose},
+        'questions': tree,
+        'reconstruction': {'floor': floor, 'slope': slope,
+                           'chi2_99': float(np.quantile(reduced_chi2(*seen, floor, slope), 0.99))},
+        'training': {**describe(module, galaxies), **calibrated_on, **(about or {})},
+    }
+    return export_bundle(manifest, preprocess, model, heads, extra_images=galaxies.composites(rows[:COMPARED]),
+                         half_weights=config.half_weights)
+
+
+def describe(module, galaxies):
+    """What a reader of the card has to know, and what it takes to repeat the run."""
+    config = module.config
+    train = galaxies.train
+    return {
+        'galaxies': len(train), 'galaxies with votes': int(galaxies.has_votes[train].sum()),
+        'galaxies with a coarse class': int((galaxies.classes[train] >= 0).sum()) if config.class_weight else 0,
+        'held out': len(galaxies.held_out), 'data sha256': galaxies.fingerprint,
+        'steps': config.steps, 'views a step': config.views * config.batch_size, 'seed': config.seed,
+        'diagnostics': module.diagnostics, 'config': without_paths(dataclasses.asdict(config)),
+        'versions': {'python': platform.python_version(), 'galvae_affiliated': __version__,
+                     'torch': torch.__version__, 'lightning': lightning.__version__, 'numpy': np.__version__,
+                     'onnxruntime': runtime_version()},
+    }
+
+
+def without_paths(config):
+    """The configuration with the names of files in place of their paths: a bundle is given to others."""
+    return {key: str(value).replace('\\', '/').rsplit('/', 1)[-1]
+            if key in ('source', 'labels', 'teacher', 'initial') else value for key, value in config.items()}
+
+
+def calibrated_heads(module, galaxies):
+    """Heads that suit the held-out votes and those of unselected galaxies, and how many of each told them."""
+    model, preprocess = module.model, module.preprocess
+    if model.heads is None:
+        return None, {}
+
+    def votes_of(rows):
+        latent = torch.cat([encode(model, preprocess, galaxies.composites(part))[0].clone()
+                            for part in np.array_split(rows, 1 + len(rows) // MEASURED)])
+        return (latent, [torch.from_numpy(v.fractions[rows]) for v in galaxies.votes.values()],
+                [torch.from_numpy(v.weight[rows]) for v in galaxies.votes.values()])
+
+    held_out = galaxies.held_out[galaxies.has_votes[galaxies.held_out]]
+    if len(held_out) < LEAST_CALIBRATED:
+        return CalibratedHeads(model.heads).eval(), {}
+    # those that were learnt from too: they are few, and an offset is one number an answer
+    known = np.concatenate([galaxies.train, galaxies.held_out])
+    unselected = np.sort(known[galaxies.has_votes[known] & galaxies.unselected[known]])
+    heads = calibrate(model.heads, votes_of(held_out), votes_of(unselected) if len(unselected) else None)
+    return heads, {'temperatures': f'of {len(held_out)} held-out galaxies with votes',
+                   'offsets': f'of {len(unselected)} galaxies with votes that were not selected by them'}
+
+
+@torch.inference_mode()
+def encode(model, preprocess, composites):
+    """
+    Encode composites, in batches.
+
+    Parameters
+    ----------
+    model : `~galvae_affiliated.training.networks.GalaxyVAE`
+    preprocess : `~galvae_affiliated.training.preprocess.Preprocess`
+    composites : (N, 3, grid, grid) tensor in [0, 1]
+
+    Returns
+    -------
+    latent, pose : (N, n_latents), (N, n_pose) tensors
+    frame, weight : (N, 3, grid, grid) tensors
+        What the network saw, and what of it counts.
+    """
+    parts = []
+    for batch in composites.split(BATCH):
+        frame, normalised, weight = preprocess(batch)
+        mean, _ = model.encoder(normalised)
+        n = model.n_latents
+        parts.append((mean[:, :n], mean[:, n:], frame, weight))
+    return [torch.cat(p) for p in zip(*parts)]
+
+
+@torch.inference_mode()
+def reconstruct(model, preprocess, latent, pose, frame, weight):
+    """Decoded images, frames and weights of what `encode` gives, as arrays in the range of composites."""
+    decoded = torch.cat([model.decoder(z, p) for z, p in zip(latent.split(BATCH), pose.split(BATCH))])
+    return preprocess.composite(decoded).numpy(), frame.numpy(), weight.numpy()
+
+
+def residual_variance(decoded, frame, weight):
+    """Variance of each channel's residuals at the sky's level, and how it grows with the decoded light."""
+    square = (decoded - frame) ** 2
+    faint = weight * (decoded < FAINT)
+    everywhere = (weight * square).sum((0, 2, 3)) / weight.sum((0, 2, 3))
+    n_faint = faint.sum((0, 2, 3))
+    # images without sky, as of a set that is cut close, have one variance
+    floor = np.where(n_faint > 0, (faint * square).sum((0, 2, 3)) / np.maximum(n_faint, 1.0), everywhere)
+    excess = weight * decoded * (square - floor.reshape(1, 3, 1, 1))
+    slope = excess.sum((0, 2, 3)) / np.maximum((weight * decoded ** 2).sum((0, 2, 3)), 1e-9)
+    return [max(float(x), 1e-6) for x in floor], [max(float(x), 0.0) for x in slope]
