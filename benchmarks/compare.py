@@ -96,14 +96,14 @@ def predictions(options, learn_ids, learn_votes, test_ids):
     return found
 
 
-def report(found, ids, votes, chosen):
+def report(found, votes, complete, chosen):
     """Scores of every method on the chosen galaxies."""
     votes = {q: type(v)(v.fractions[chosen], v.weight[chosen]) for q, v in votes.items()}
     result = {}
     for method, predicted in found.items():
         predicted = {q: p[chosen] for q, p in predicted.items()}
         rows = scores(predicted, votes)
-        result[method] = {'questions': rows, 'challenge RMSE': challenge_rmse(predicted, votes),
+        result[method] = {'questions': rows, 'challenge RMSE': challenge_rmse(predicted, votes, complete[chosen]),
                           'answers': answer_areas(predicted, votes)}
     return result
 
@@ -161,12 +161,12 @@ def main():
     parser.add_argument('--json', required=True)
     parser.add_argument('--rst', required=True)
     options = parser.parse_args()
-    learn_ids, learn_votes = truth(options.data, 'train')
-    ids, votes = truth(options.data, 'test')
+    learn_ids, learn_votes, _ = truth(options.data, 'train')
+    ids, votes, complete = truth(options.data, 'test')
     unbiased = np.isin(ids, truth(options.data, 'test', unbiased=True)[0])
     found = predictions(options, learn_ids, learn_votes, ids)
-    parts = {'test': report(found, ids, votes, np.ones(len(ids), bool)),
-             'test, not selected': report(found, ids, votes, unbiased)}
+    parts = {'test': report(found, votes, complete, np.ones(len(ids), bool)),
+             'test, not selected': report(found, votes, complete, unbiased)}
     own = {name: {key: part['default model'][key] for key in ('challenge RMSE', 'questions')}
            for name, part in parts.items()}
     result = rounded({'scores': own, 'comparison': {name: summary(part) for name, part in parts.items()}})

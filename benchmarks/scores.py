@@ -20,13 +20,18 @@ SCORED = [question for question in GZ2_QUESTIONS if question not in ('something-
 
 
 def truth(path, split, *, unbiased=False):
-    """Labels and votes of the galaxies of a split; ``unbiased`` keeps those that were not selected by their votes."""
+    """
+    Identifiers and votes of the galaxies of a split, and which of them have all votes.
+
+    ``unbiased`` keeps those that were not selected by their votes.
+    """
     labels = read_labels(path, 'id_str')
     chosen = labels['split'] == split
     if unbiased:
         chosen &= labels['unbiased'].astype(bool)
     labels = labels[chosen]
-    return labels.index.to_numpy(), read_votes(labels, TREE, '-gz2')
+    complete = np.all([labels[f'{q}-gz2_reach'].notna() for q in TREE if q != 'merging'], axis=0)
+    return labels.index.to_numpy(), read_votes(labels, TREE, '-gz2'), complete
 
 
 def read_predictions(path, ids):
@@ -96,24 +101,23 @@ def calibration(p, votes):
     return float(np.mean(gaps))
 
 
-def challenge_rmse(predicted, votes):
+def challenge_rmse(predicted, votes, complete):
     """
     Root mean square error of the cumulative vote fractions of the 2014 Galaxy Zoo challenge.
 
     Each fraction times the fraction that reached its question, over the galaxies whose votes are all known.
     """
-    questions = [q for q in TREE if q != 'merging']
-    # a question that nobody reached has no votes, and its cumulative fractions are zero
-    known = np.all([votes[q].weight > 0 for q in questions if TREE[q]['parent'] is None], axis=0)
-    known &= votes['bar'].weight + votes['how-rounded'].weight > 0
     cumulative, errors = {}, []
-    for q in questions:
+    for q in TREE:
+        if q == 'merging':
+            continue
         p = predicted[q] / predicted[q].sum(1, keepdims=True)
         if TREE[q]['parent'] is not None:
             above, answer = TREE[q]['parent']
             p = p * cumulative[above][:, TREE[above]['answers'].index(answer)][:, None]
         cumulative[q] = p
-        errors.append((p - votes[q].fractions * votes[q].weight[:, None])[known])
+        # a question that nobody reached has no votes, and its cumulative fractions are zero
+        errors.append((p - votes[q].fractions * votes[q].weight[:, None])[complete])
     return float(np.sqrt(np.mean(np.concatenate(errors, axis=1) ** 2)))
 
 

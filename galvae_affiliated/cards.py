@@ -44,6 +44,10 @@ def card(bundle):
                      f'{sum(diagnostics["nats a latent"]):.0f} nats in all')
     if 'invariance' in m:
         lines += ['', 'turned, flipped, shifted'] + [f'  {key}: {value}' for key, value in m['invariance'].items()]
+    if 'test' in m['reconstruction']:
+        lines += ['', 'reconstruction of the test split']
+        lines += [f'  {name:20s} ' + ', '.join(f'{k} {v}' for k, v in row.items())
+                  for name, row in m['reconstruction']['test'].items()]
     for name, scores in m.get('scores', {}).items():
         lines += ['', f'scores on {name}'] + score_lines(scores)
     for name, methods in m.get('comparison', {}).items():

@@ -27,6 +27,8 @@ TINY = {
     'learning_rate': 5e-3,
     'max_shift': 1.0,
     'ema_decay': 0.8,
+    'n_heads': 2,
+    'head_steps': 30,
     'accelerator': 'cpu',
     'precision': '32-true',
 }

@@ -12,7 +12,7 @@ from galvae_affiliated import __version__
 from galvae_affiliated._onnx import runtime_version
 from galvae_affiliated.training.dataset import model_frame
 from galvae_affiliated.training.export import export_bundle
-from galvae_affiliated.training.heads import CalibratedHeads, calibrate
+from galvae_affiliated.training.heads import CalibratedHeads, calibrate, fit_heads
 from galvae_affiliated.training.labels import question_tree
 from galvae_affiliated.transformer import reduced_chi2
 
@@ -96,25 +96,39 @@ def without_paths(config):
 
 def calibrated_heads(module, galaxies):
     """Heads that suit the held-out votes and those of unselected galaxies, and how many of each told them."""
-    model, preprocess = module.model, module.preprocess
-    if model.heads is None:
+    if module.model.heads is None:
         return None, {}
+    latent, error = posteriors(module, galaxies)
+    heads = fit_heads(module.config, latent, error, galaxies) if module.config.n_heads else module.model.heads
 
     def votes_of(rows):
-        latent = torch.cat([encode(model, preprocess, galaxies.composites(part))[0].clone()
-                            for part in np.array_split(rows, 1 + len(rows) // MEASURED)])
-        return (latent, [torch.from_numpy(v.fractions[rows]) for v in galaxies.votes.values()],
+        return (latent[rows], [torch.from_numpy(v.fractions[rows]) for v in galaxies.votes.values()],
                 [torch.from_numpy(v.weight[rows]) for v in galaxies.votes.values()])
 
     held_out = galaxies.held_out[galaxies.has_votes[galaxies.held_out]]
     if len(held_out) < LEAST_CALIBRATED:
-        return CalibratedHeads(model.heads).eval(), {}
+        return CalibratedHeads(heads).eval(), {}
     # those that were learnt from too: they are few, and an offset is one number an answer
     known = np.concatenate([galaxies.train, galaxies.held_out])
     unselected = np.sort(known[galaxies.has_votes[known] & galaxies.unselected[known]])
-    heads = calibrate(model.heads, votes_of(held_out), votes_of(unselected) if len(unselected) else None)
+    heads = calibrate(heads, votes_of(held_out), votes_of(unselected) if len(unselected) else None)
     return heads, {'temperatures': f'of {len(held_out)} held-out galaxies with votes',
                    'offsets': f'of {len(unselected)} galaxies with votes that were not selected by them'}
+
+
+@torch.no_grad()
+def posteriors(module, galaxies):
+    """
+    Mean and standard deviation of the latents, (N, n_latents) tensors a row a galaxy.
+
+    Those of galaxies that are neither learnt from nor held out are zero: nobody asks.
+    """
+    n, known = module.config.n_latents, np.concatenate([galaxies.train, galaxies.held_out])
+    latent, error = torch.zeros(len(galaxies), n), torch.zeros(len(galaxies), n)
+    for rows in np.array_split(known, 1 + len(known) // BATCH):
+        mean, logvar = module.model.encoder(module.preprocess(galaxies.composites(rows))[1])
+        latent[rows], error[rows] = mean[:, :n], torch.exp(0.5 * logvar[:, :n])
+    return latent, error
 
 
 @torch.inference_mode()

@@ -131,6 +131,10 @@ class TrainingConfig:
     settling_steps : int
         Steps after those, in which the decoder alone goes on learning from
         latents without noise.
+    n_heads, head_steps : int
+        How many vote heads are fitted on the latents once these are learnt,
+        each from other weights, and the steps of each; the model gives their
+        mean. With no such head the one that guided the latents is kept.
     learning_rate, weight_decay, warmup_share, ema_decay : float
         AdamW with a linear warm-up and a cosine decay; the weights that are
         exported are an exponential moving average.
@@ -204,6 +208,8 @@ class TrainingConfig:
     labelled_share: float = option('training', 0.5)
     steps: int = option('training', 8000)
     settling_steps: int = option('training', 0)
+    n_heads: int = option('training', 8)
+    head_steps: int = option('training', 1500)
     learning_rate: float = option('training', 2e-3)
     weight_decay: float = option('training', 0.02)
     warmup_share: float = option('training', 0.04)

@@ -18,6 +18,7 @@ from galvae_affiliated.flags import UNMEASURED, GalvaeFlags
 from galvae_affiliated.training.galaxy_zoo import TYPICAL, survey_renderings
 from galvae_affiliated.training.labels import column, question_tree, read_labels, read_votes, with_teacher
 from galvae_affiliated.training.preprocess import Preprocess, Rendering
+from galvae_affiliated.training.sampler import MixedSampler
 
 __all__ = ['GalaxySet', 'model_frame', 'read_galaxies', 'validation_rows']
 
@@ -68,6 +69,25 @@ class GalaxySet(Dataset):
     def composites(self, rows):
         """(N, 3, grid, grid) float tensor in [0, 1] of some rows."""
         return torch.from_numpy(np.array(self.images[rows])).permute(0, 3, 1, 2).float() / 255.0
+
+    def batches(self, config, **options):
+        """
+        Batches of rows to learn from: a share with votes, unselected galaxies more often.
+
+        Parameters
+        ----------
+        config : `~galvae_affiliated.training.TrainingConfig`
+        **options
+            As `~galvae_affiliated.training.sampler.MixedSampler` takes them.
+
+        Returns
+        -------
+        sampler : `~galvae_affiliated.training.sampler.MixedSampler`
+        """
+        labelled, others = self.train[self.has_votes[self.train]], self.train[~self.has_votes[self.train]]
+        more = labelled[self.unselected[labelled]]
+        labelled = np.concatenate([labelled] + [more] * (config.unselected_factor - 1))
+        return MixedSampler(labelled, others, share=config.labelled_share, **options)
 
     @property
     def fingerprint(self):

@@ -5,7 +5,6 @@ import dataclasses
 from pathlib import Path
 
 import lightning
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
@@ -15,7 +14,6 @@ from galvae_affiliated.training import losses
 from galvae_affiliated.training.augment import random_view
 from galvae_affiliated.training.networks import GalaxyVAE
 from galvae_affiliated.training.preprocess import Preprocess
-from galvae_affiliated.training.sampler import MixedSampler
 
 __all__ = ['Training', 'load_trained', 'train']
 
@@ -56,15 +54,10 @@ class Training(lightning.LightningModule):
         self.measured = []
 
     def train_dataloader(self):
-        config, galaxies = self.config, self.galaxies
-        rows = galaxies.train
-        labelled, others = rows[galaxies.has_votes[rows]], rows[~galaxies.has_votes[rows]]
-        more = labelled[galaxies.unselected[labelled]]
-        labelled = np.concatenate([labelled] + [more] * (config.unselected_factor - 1))
-        sampler = MixedSampler(labelled, others, batch_size=config.batch_size, share=config.labelled_share,
-                               steps=config.steps, seed=config.seed, start=self.start, rank=self.global_rank,
-                               world_size=self.trainer.world_size)
-        return DataLoader(galaxies, batch_sampler=sampler, num_workers=0)
+        config = self.config
+        batches = self.galaxies.batches(config, batch_size=config.batch_size, steps=config.steps, seed=config.seed,
+                                        start=self.start, rank=self.global_rank, world_size=self.trainer.world_size)
+        return DataLoader(self.galaxies, batch_sampler=batches, num_workers=0)
 
     def val_dataloader(self):
         return DataLoader(Subset(self.galaxies, self.galaxies.held_out.tolist()), batch_size=VALIDATION_BATCH)

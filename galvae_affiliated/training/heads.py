@@ -1,13 +1,78 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Vote heads, calibrated on galaxies that the network did not learn from, and against the selection of the votes."""
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional
 
 from galvae_affiliated.training.losses import vote_loss
+from galvae_affiliated.training.networks import VoteHeads
 
-__all__ = ['CalibratedHeads', 'calibrate']
+__all__ = ['CalibratedHeads', 'HeadEnsemble', 'calibrate', 'fit_heads']
+
+BATCH = 512
+LEARNING_RATE, WEIGHT_DECAY = 3e-3, 0.02
+
+
+class HeadEnsemble(nn.Module):
+    """
+    The mean of the fractions that several heads predict.
+
+    Parameters
+    ----------
+    heads : list of `~galvae_affiliated.training.networks.VoteHeads`
+    """
+
+    def __init__(self, heads):
+        super().__init__()
+        self.members = nn.ModuleList(heads)
+        self.n_answers = heads[0].n_answers
+
+    def log_fractions(self, latent):
+        """List of (N, n_answers) log-fractions, a question each."""
+        every = [member.log_fractions(latent) for member in self.members]
+        return [torch.logsumexp(torch.stack(logs), 0) - math.log(len(every)) for logs in zip(*every)]
+
+
+def fit_heads(config, latent, error, galaxies):
+    """
+    Fit an ensemble of heads on latents that do not change any more.
+
+    The heads that guided the latents followed them while they moved. Each
+    member here starts from other weights, and sees latents drawn from their
+    posteriors, in batches as the network saw them.
+
+    Parameters
+    ----------
+    config : `~galvae_affiliated.training.TrainingConfig`
+    latent, error : (N, n_latents) tensors
+        Mean and standard deviation of the posterior of every galaxy of the set.
+    galaxies : `~galvae_affiliated.training.dataset.GalaxySet`
+
+    Returns
+    -------
+    heads : `HeadEnsemble`
+    """
+    votes = list(galaxies.votes.values())
+    fractions, weights = ([torch.from_numpy(getattr(v, name)) for v in votes] for name in ('fractions', 'weight'))
+    members = []
+    for i in range(config.n_heads):
+        torch.manual_seed(config.seed + i)
+        head = VoteHeads(latent.shape[1], [f.shape[1] for f in fractions])
+        optimizer = torch.optim.AdamW(head.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, config.head_steps)
+        for batch in galaxies.batches(config, batch_size=BATCH, steps=config.head_steps, seed=config.seed + i):
+            rows = torch.tensor(batch)
+            drawn = latent[rows] + error[rows] * torch.randn(len(rows), latent.shape[1])
+            loss = vote_loss(head.log_fractions(drawn), [f[rows] for f in fractions], [w[rows] for w in weights])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        members.append(head.eval())
+    return HeadEnsemble(members)
 
 
 class CalibratedHeads(nn.Module):
