@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 from galvae_affiliated.training import losses
 from galvae_affiliated.training.augment import random_view
 from galvae_affiliated.training.config import TrainingConfig
-from galvae_affiliated.training.dataset import read_galaxies
+from galvae_affiliated.training.dataset import as_composites, read_galaxies
 from galvae_affiliated.training.labels import question_tree
 from galvae_affiliated.training.networks import Encoder, VoteHeads
 from galvae_affiliated.training.preprocess import Preprocess
@@ -57,13 +57,12 @@ class SupervisedTraining(lightning.LightningModule):
         self.config = config
         self.preprocess = Preprocess(config.grid)
         self.model = SupervisedNetwork(config).to(memory_format=torch.channels_last)
-        self.fractions = [torch.from_numpy(v.fractions) for v in galaxies.votes.values()]
-        self.weights = [torch.from_numpy(v.weight) for v in galaxies.votes.values()]
+        self.fractions, self.weights = galaxies.vote_tensors()
 
     def training_step(self, batch, _):
         images, rows = batch
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + self.global_step)
-        view, _ = random_view(images.permute(0, 3, 1, 2).float() / 255.0, self.config, generator)
+        view, _ = random_view(as_composites(images), self.config, generator)
         _, normalised, _ = self.preprocess(view)
         log_fractions = self.model(normalised.contiguous(memory_format=torch.channels_last))
         loss = losses.vote_loss(log_fractions, [f[rows] for f in self.fractions], [w[rows] for w in self.weights])

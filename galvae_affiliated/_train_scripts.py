@@ -42,13 +42,11 @@ def check_installed():
 
 
 def run_train(options):
+    from galvae_affiliated.scripts import check_output
     from galvae_affiliated.training.config import read_config
 
     output = Path(options.output)
-    if output.exists() and not options.overwrite:
-        raise FileExistsError(f'{output} exists; --overwrite replaces it')
-    if not output.absolute().parent.is_dir():
-        raise FileNotFoundError(f'{output}: there is no folder {output.absolute().parent}')
+    check_output(output, options.overwrite)
     config = read_config(options.config)
     check_installed()
     from galvae_affiliated.training.run import speak_quietly, train_model
@@ -62,13 +60,13 @@ def run_train(options):
 
 
 def run_sweep(options):
+    from galvae_affiliated.pictures import check_matplotlib
     from galvae_affiliated.training.config import read_config
 
     latents = latent_numbers(options.latents)
     config = read_config(options.config)
     check_installed()
-    if find_spec('matplotlib') is None:
-        raise ImportError("the figure needs matplotlib: pip install 'galvae_affiliated[plot]'")
+    check_matplotlib()
     from galvae_affiliated.training.run import speak_quietly
     from galvae_affiliated.training.sweep import draw_sweep, elbow, sweep
 

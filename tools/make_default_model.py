@@ -28,7 +28,7 @@ from galvae_affiliated.registry import DEFAULT_MODEL
 from galvae_affiliated.training.build import build_bundle, encode
 from galvae_affiliated.training.config import TrainingConfig
 from galvae_affiliated.training.dataset import model_frame, read_galaxies
-from galvae_affiliated.training.fit import Training, train
+from galvae_affiliated.training.fit import Training, load_trained, train
 from galvae_affiliated.training.galaxy_zoo import survey_renderings
 from galvae_affiliated.training.preprocess import Rendering
 
@@ -57,9 +57,8 @@ def run_bundle(options):
     galaxies = read_galaxies(config, options.cache or Path(options.run) / 'cache')
     module = Training(config, galaxies)
     checkpoint = options.checkpoint or Path(options.run) / 'settling' / 'last.ckpt'
-    saved = torch.load(checkpoint, map_location='cpu', weights_only=False)
-    module.load_state_dict(saved['state_dict'])
-    module.measure_held_out(int(saved['global_step']))
+    module.model, step = load_trained(checkpoint, config, galaxies)
+    module.measure_held_out(step)
     exposure, by_exposure = choose_exposure(module, galaxies, options.adapt)
     module.config = dataclasses.replace(config, exposure=exposure)
     about = {

@@ -16,7 +16,7 @@ from galvae_affiliated.training.heads import CalibratedHeads, calibrate, fit_hea
 from galvae_affiliated.training.labels import question_tree
 from galvae_affiliated.transformer import reduced_chi2
 
-__all__ = ['build_bundle', 'encode', 'reconstruct']
+__all__ = ['build_bundle', 'encode', 'posteriors', 'reconstruct']
 
 FAINT = 0.04  # composite level below which a pixel is sky
 BATCH = 128
@@ -98,18 +98,19 @@ def calibrated_heads(module, galaxies):
     """Heads that suit the held-out votes and those of unselected galaxies, and how many of each told them."""
     if module.model.heads is None:
         return None, {}
-    latent, error = posteriors(module, galaxies)
+    # those of galaxies that are neither learnt from nor held out stay zero: nobody asks
+    known = np.concatenate([galaxies.train, galaxies.held_out])
+    latent, error = torch.zeros(2, len(galaxies), module.config.n_latents)
+    latent[known], error[known] = posteriors(module.model, module.preprocess, galaxies, known)
     heads = fit_heads(module.config, latent, error, galaxies) if module.config.n_heads else module.model.heads
 
     def votes_of(rows):
-        return (latent[rows], [torch.from_numpy(v.fractions[rows]) for v in galaxies.votes.values()],
-                [torch.from_numpy(v.weight[rows]) for v in galaxies.votes.values()])
+        return latent[rows], *galaxies.vote_tensors(rows)
 
     held_out = galaxies.held_out[galaxies.has_votes[galaxies.held_out]]
     if len(held_out) < LEAST_CALIBRATED:
         return CalibratedHeads(heads).eval(), {}
     # those that were learnt from too: they are few, and an offset is one number an answer
-    known = np.concatenate([galaxies.train, galaxies.held_out])
     unselected = np.sort(known[galaxies.has_votes[known] & galaxies.unselected[known]])
     heads = calibrate(heads, votes_of(held_out), votes_of(unselected) if len(unselected) else None)
     return heads, {'temperatures': f'of {len(held_out)} held-out galaxies with votes',
@@ -117,18 +118,27 @@ def calibrated_heads(module, galaxies):
 
 
 @torch.no_grad()
-def posteriors(module, galaxies):
+def posteriors(model, preprocess, galaxies, rows):
     """
-    Mean and standard deviation of the latents, (N, n_latents) tensors a row a galaxy.
+    Encode galaxies of a set, in batches.
 
-    Those of galaxies that are neither learnt from nor held out are zero: nobody asks.
+    Parameters
+    ----------
+    model : `~galvae_affiliated.training.networks.GalaxyVAE`
+    preprocess : `~galvae_affiliated.training.preprocess.Preprocess`
+    galaxies : `~galvae_affiliated.training.dataset.GalaxySet`
+    rows : (N,) int array
+
+    Returns
+    -------
+    latent, error : (N, n_latents) tensors
+        Mean and standard deviation.
     """
-    n, known = module.config.n_latents, np.concatenate([galaxies.train, galaxies.held_out])
-    latent, error = torch.zeros(len(galaxies), n), torch.zeros(len(galaxies), n)
-    for rows in np.array_split(known, 1 + len(known) // BATCH):
-        mean, logvar = module.model.encoder(module.preprocess(galaxies.composites(rows))[1])
-        latent[rows], error[rows] = mean[:, :n], torch.exp(0.5 * logvar[:, :n])
-    return latent, error
+    n, parts = model.n_latents, []
+    for some in np.array_split(rows, 1 + len(rows) // BATCH):
+        mean, logvar = model.encoder(preprocess(galaxies.composites(some))[1])
+        parts.append((mean[:, :n], torch.exp(0.5 * logvar[:, :n])))
+    return [torch.cat(part) for part in zip(*parts)]
 
 
 @torch.inference_mode()

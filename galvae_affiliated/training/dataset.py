@@ -16,11 +16,11 @@ from torch.utils.data import Dataset
 from galvae_affiliated.cutout_sets import FitsFolder, ParquetSet
 from galvae_affiliated.flags import UNMEASURED, GalvaeFlags
 from galvae_affiliated.training.galaxy_zoo import TYPICAL, survey_renderings
-from galvae_affiliated.training.labels import column, question_tree, read_labels, read_votes, with_teacher
+from galvae_affiliated.training.labels import column, question_tree, read_labels, read_votes, voted, with_teacher
 from galvae_affiliated.training.preprocess import Preprocess, Rendering
 from galvae_affiliated.training.sampler import MixedSampler
 
-__all__ = ['GalaxySet', 'model_frame', 'read_galaxies', 'validation_rows']
+__all__ = ['GalaxySet', 'as_composites', 'model_frame', 'read_galaxies', 'validation_rows']
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,12 @@ class GalaxySet(Dataset):
 
     def composites(self, rows):
         """(N, 3, grid, grid) float tensor in [0, 1] of some rows."""
-        return torch.from_numpy(np.array(self.images[rows])).permute(0, 3, 1, 2).float() / 255.0
+        return as_composites(torch.from_numpy(np.array(self.images[rows])))
+
+    def vote_tensors(self, rows=slice(None)):
+        """Fractions and weights of some rows, a list of tensors each, as the loss of votes takes them."""
+        votes = self.votes.values()
+        return [torch.from_numpy(v.fractions[rows]) for v in votes], [torch.from_numpy(v.weight[rows]) for v in votes]
 
     def batches(self, config, **options):
         """
@@ -100,8 +105,9 @@ class GalaxySet(Dataset):
         return digest.hexdigest()
 
 
-def voted(votes, n):
-    return np.any([v.weight > 0 for v in votes.values()], axis=0) if votes else np.zeros(n, dtype=bool)
+def as_composites(images):
+    """(N, grid, grid, 3) uint8 -> (N, 3, grid, grid) in [0, 1]."""
+    return images.permute(0, 3, 1, 2).float() / 255.0
 
 
 def model_frame(config):

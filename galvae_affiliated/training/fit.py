@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Subset
 
 from galvae_affiliated.training import losses
 from galvae_affiliated.training.augment import random_view
+from galvae_affiliated.training.dataset import as_composites
 from galvae_affiliated.training.networks import GalaxyVAE
 from galvae_affiliated.training.preprocess import Preprocess
 
@@ -45,8 +46,7 @@ class Training(lightning.LightningModule):
         n_answers = [v.fractions.shape[1] for v in galaxies.votes.values()] if config.votes_weight else []
         n_classes = len(galaxies.class_names) if config.class_weight else 0
         self.model = GalaxyVAE(config, n_answers, n_classes).to(memory_format=torch.channels_last)
-        self.fractions = [torch.from_numpy(v.fractions) for v in galaxies.votes.values()]
-        self.weights = [torch.from_numpy(v.weight) for v in galaxies.votes.values()]
+        self.fractions, self.weights = galaxies.vote_tensors()
         self.classes = torch.from_numpy(galaxies.classes)
         # the divergence is summed over latents, the residuals are averaged over the values of an image
         self.n_values = float(self.preprocess.aperture.sum()) * 3
@@ -75,10 +75,21 @@ class Training(lightning.LightningModule):
         _, target, _ = self.preprocess(drawn[-1][1].to(self.device))
         return normalised.contiguous(memory_format=torch.channels_last), target
 
+    @property
+    def batch_number(self):
+        """int: Of this process's batch among those of all steps and processes."""
+        return self.global_step * self.trainer.world_size + self.global_rank
+
+    def residuals(self, decoded, target):
+        """The reconstruction's loss, and its mean square error."""
+        weight = self.preprocess.aperture
+        weight = losses.noise_weights(target, weight) if self.config.noise_aware else weight
+        return losses.reconstruction_loss(decoded.float(), target, weight)
+
     def training_step(self, batch, _):
         images, rows = batch
         config, model, n = self.config, self.model, len(rows)
-        number = self.global_step * self.trainer.world_size + self.global_rank
+        number = self.batch_number
         # drawn anew each step, so that a resumed run goes on as an unbroken one would have
         torch.manual_seed(config.seed * 1_000_003 + number)
         normalised, target = self.views(images, number)
@@ -88,11 +99,9 @@ class Training(lightning.LightningModule):
         sizes = [config.n_latents, config.n_pose]
         mean, logvar = mean.split(sizes, 1), logvar.split(sizes, 1)
 
-        weight = self.preprocess.aperture
-        weight = losses.noise_weights(target, weight) if config.noise_aware else weight
         terms = {}
         # the pose is the last view's, the latents are the first's: with one view both are its own
-        terms['rec'], mse = losses.reconstruction_loss(model.decoder(latent[:n], pose[-n:]).float(), target, weight)
+        terms['rec'], mse = self.residuals(model.decoder(latent[:n], pose[-n:]), target)
         terms['kl'], terms['pose_kl'] = (losses.divergence(m, v, config.free_bits) for m, v in zip(mean, logvar))
         terms |= self.guidance(latent, rows.cpu().repeat(config.views))
         if config.contrast_weight and config.views == 2:
@@ -191,13 +200,11 @@ class Settling(Training):
         images, _ = batch
         # batch normalisation too stays as it was learnt
         self.model.encoder.eval()
-        normalised, target = self.views(images, self.global_step * self.trainer.world_size + self.global_rank)
+        normalised, target = self.views(images, self.batch_number)
         with torch.no_grad():
             mean, _ = self.model.encoder(normalised)
         n = self.config.n_latents
-        weight = self.preprocess.aperture
-        weight = losses.noise_weights(target, weight) if self.config.noise_aware else weight
-        rec, mse = losses.reconstruction_loss(self.model.decoder(mean[:, :n], mean[:, n:]).float(), target, weight)
+        rec, mse = self.residuals(self.model.decoder(mean[:, :n], mean[:, n:]), target)
         self.log('mse', mse, prog_bar=True)
         return rec
 
@@ -205,11 +212,6 @@ class Settling(Training):
         self.model.requires_grad_(False)
         self.model.decoder.requires_grad_(True)
         return super().configure_optimizers()
-
-
-def as_composites(images):
-    """(N, grid, grid, 3) uint8 -> (N, 3, grid, grid) in [0, 1]."""
-    return images.permute(0, 3, 1, 2).float() / 255.0
 
 
 def train(config, galaxies, folder, *, logger=None, progress=False, callbacks=()):

@@ -55,8 +55,7 @@ def fit_heads(config, latent, error, galaxies):
     -------
     heads : `HeadEnsemble`
     """
-    votes = list(galaxies.votes.values())
-    fractions, weights = ([torch.from_numpy(getattr(v, name)) for v in votes] for name in ('fractions', 'weight'))
+    fractions, weights = galaxies.vote_tensors()
     members = []
     for i in range(config.n_heads):
         torch.manual_seed(config.seed + i)

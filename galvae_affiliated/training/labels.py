@@ -12,7 +12,7 @@ from astropy.table import Table
 
 from galvae_affiliated.training.galaxy_zoo import GZ2_QUESTIONS
 
-__all__ = ['Votes', 'question_tree', 'read_labels', 'read_votes', 'with_teacher']
+__all__ = ['Votes', 'question_tree', 'read_labels', 'read_votes', 'voted', 'with_teacher']
 
 
 @dataclass(frozen=True)
@@ -167,6 +167,11 @@ def read_votes(labels, tree, suffix=''):
     return votes
 
 
+def voted(votes, n):
+    """(N,) bool: a vote on any question is known."""
+    return np.any([v.weight > 0 for v in votes.values()], axis=0) if votes else np.zeros(n, dtype=bool)
+
+
 def merger_votes(labels, suffix):
     """A galaxy merges if most saw something odd and of the odd features 'merger' has most votes."""
     prefix = f'odd-feature{suffix}_'
@@ -199,7 +204,7 @@ def with_teacher(votes, predicted, tree, weight):
     -------
     votes : dict of str to `Votes`
     """
-    has_votes = np.any([v.weight > 0 for v in votes.values()], axis=0)
+    has_votes = voted(votes, len(next(iter(votes.values())).weight))
     reach, merged = {}, {}
     for question, entry in tree.items():
         known = predicted[question].weight > 0

@@ -5,7 +5,6 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-import torch
 from astropy.table import Table
 from skimage.metrics import structural_similarity
 from sklearn.linear_model import LogisticRegression
@@ -13,7 +12,7 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from galvae_affiliated.training.build import encode, reconstruct
+from galvae_affiliated.training.build import encode, posteriors, reconstruct
 from galvae_affiliated.training.dataset import read_galaxies
 from galvae_affiliated.training.fit import train
 
@@ -120,7 +119,7 @@ def morphology_scores(model, preprocess, galaxies):
     test = galaxies.held_out[galaxies.has_votes[galaxies.held_out]]
     if not len(learn) or not len(test):
         return np.nan, np.nan
-    x, x_test = (latents_of(model, preprocess, galaxies, rows) for rows in (learn, test))
+    x, x_test = (posteriors(model, preprocess, galaxies, rows)[0].numpy() for rows in (learn, test))
     scores = []
     for votes in galaxies.votes.values():
         y, y_test = votes.fractions[learn].argmax(1), votes.fractions[test].argmax(1)
@@ -140,12 +139,6 @@ def score(classifier, x, y):
     areas = [roc_auc_score(y == answer, share[:, i]) for i, answer in enumerate(classifier.classes_)
              if LEAST_OF_AN_ANSWER <= (y == answer).sum() <= len(y) - LEAST_OF_AN_ANSWER]
     return np.mean(areas) if areas else np.nan, balanced_accuracy_score(y, classifier.predict(x))
-
-
-def latents_of(model, preprocess, galaxies, rows):
-    with torch.inference_mode():
-        return np.concatenate([encode(model, preprocess, galaxies.composites(part))[0].numpy()
-                               for part in np.array_split(rows, max(1, len(rows) // 500))])
 
 
 def elbow(latents, mse):
