@@ -1,11 +1,11 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""``galvae train`` and ``galvae sweep``; PyTorch is imported when one of them runs."""
+"""``galvae train``, ``sweep`` and ``fit-heads``; PyTorch is imported when one of them runs."""
 
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-__all__ = ['add_sweep', 'add_train']
+__all__ = ['add_fit_heads', 'add_sweep', 'add_train']
 
 NEEDED = ('torch', 'lightning', 'onnx', 'onnxscript', 'pandas')
 
@@ -35,8 +35,39 @@ def add_sweep(commands):
     p.set_defaults(run=run_sweep)
 
 
-def check_installed():
-    missing = [name for name in NEEDED if find_spec(name) is None]
+def add_fit_heads(commands):
+    p = commands.add_parser('fit-heads', help='teach a model your own labels, on the latents that it has',
+                            description='Fit what predicts vote fractions, classes or numbers from the latents of '
+                            "MODEL, whose encoder stays as it is; needs the 'train' extra. LABELS is a table with an "
+                            'identifier a row, or a Parquet set that holds the cutouts too.')
+    p.add_argument('model', metavar='MODEL', help='name or file')
+    p.add_argument('labels', metavar='LABELS')
+    p.add_argument('-o', '--output', required=True, metavar='NEW.galvae')
+    p.add_argument('--overwrite', action='store_true', help='replace NEW.galvae')
+    p.add_argument('--latents', metavar='TABLE',
+                   help='what galvae encode wrote, with id_str; the cutouts of LABELS are encoded without it')
+    p.add_argument('--scaled', action='store_true', help="the cutouts of LABELS are at the model's scale already")
+    p.add_argument('--id-column', default='id_str', metavar='NAME', help='of LABELS (default id_str)')
+    p.add_argument('--questions', default='gz2', metavar='TREE', help="'gz2' (default), or a TOML file of [questions]")
+    p.add_argument('--suffix', default='', help="between question and answer in LABELS, such as '-gz2'")
+    p.add_argument('--class-column', metavar='NAME', help='fit the classes of this column instead of votes')
+    p.add_argument('--target', action='append', default=[], metavar='NAME',
+                   help='fit the numbers of this column; may be given more than once. The heads for votes stay as '
+                   'they are, and their options do nothing')
+    p.add_argument('--split-column', metavar='NAME', help='learn from the rows where it says SPLIT alone')
+    p.add_argument('--split', default='train', metavar='SPLIT', help='(default train)')
+    p.add_argument('--unselected-column', metavar='NAME', help='true where votes did not select the galaxy')
+    p.add_argument('--same-galaxies', action='store_true',
+                   help='LABELS are those that MODEL was trained on; the galaxies it held out calibrate the heads')
+    p.add_argument('--head', default='auto', metavar='KIND',
+                   help='auto (default), network, dirichlet, logistic or forest')
+    p.add_argument('--volunteers', type=int, default=40, metavar='N', help='who see a galaxy (default 40)')
+    p.add_argument('--name', help="of the new model; the output file's if left out")
+    p.set_defaults(run=run_fit_heads)
+
+
+def check_installed(*more):
+    missing = [name for name in (*NEEDED, *more) if find_spec(name) is None]
     if missing:
         raise ImportError(f"training needs {', '.join(missing)}: pip install 'galvae_affiliated[train]'")
 
@@ -48,7 +79,7 @@ def run_train(options):
     output = Path(options.output)
     check_output(output, options.overwrite)
     config = read_config(options.config)
-    check_installed()
+    check_installed(*['skl2onnx'] * (config.head == 'forest'))
     from galvae_affiliated.training.run import speak_quietly, train_model
 
     speak_quietly()
@@ -57,6 +88,68 @@ def run_train(options):
     if bundle is not None:
         bundle.write(output, overwrite=options.overwrite)
         print(bundle.id, 'written to', output)
+
+
+def run_fit_heads(options):
+    from galvae_affiliated.scripts import check_output
+
+    output = Path(options.output)
+    check_output(output, options.overwrite)
+    if options.class_column and options.target:
+        raise ValueError('--class-column and --target are fitted one after the other, each on what the other wrote')
+    check_installed(*['skl2onnx'] * (options.head == 'forest'))
+    from galvae_affiliated.registry import get_model
+    from galvae_affiliated.training.fit_heads import fit_new_heads, fit_new_targets, read_questions
+    from galvae_affiliated.training.run import speak_quietly
+
+    speak_quietly()
+    bundle, name = get_model(options.model), options.name or output.stem
+    questions, labels = read_questions(options.questions), labels_of(options)
+    table = latents_of(options, bundle)
+    if options.target:
+        bundle = fit_new_targets(bundle, labels, table, options.target, name=name)
+        about = bundle.manifest['targets']['report']
+    else:
+        bundle = fit_new_heads(bundle, labels, table, questions=questions, suffix=options.suffix, head=options.head,
+                               class_column=options.class_column, unselected_column=options.unselected_column,
+                               volunteers=options.volunteers, same_galaxies=options.same_galaxies, name=name)
+        about = bundle.manifest['heads']
+    bundle.write(output, overwrite=options.overwrite)
+    for key, value in about.items():
+        print(f'{key:24s} {rounded(value)}')
+    print(bundle.id, 'written to', output)
+
+
+def rounded(value):
+    """Figures as text of four digits, whatever holds them."""
+    if isinstance(value, dict):
+        return ', '.join(f'{key} {rounded(part)}' for key, part in value.items())
+    return f'{value:.4g}' if isinstance(value, float) else str(value)
+
+
+def labels_of(options):
+    """The labels, of one split if that was asked for."""
+    from galvae_affiliated.training.labels import column, read_labels
+
+    labels = read_labels(options.labels, options.id_column)
+    if options.split_column:
+        labels = labels[column(labels, options.split_column) == options.split]
+        if labels.empty:
+            raise ValueError(f'{options.labels}: column {options.split_column!r} nowhere says {options.split!r}')
+    return labels
+
+
+def latents_of(options, bundle):
+    """The table of latents, read or made."""
+    from galvae_affiliated.cutout_sets import encode_cutout_set
+    from galvae_affiliated.scripts import is_cutout_set, progress, read_catalog
+
+    if options.latents:
+        return read_catalog(options.latents)
+    if not is_cutout_set([options.labels]):
+        raise ValueError(f'{options.labels} holds no cutouts to encode; name what galvae encode wrote with --latents')
+    return encode_cutout_set(options.labels, bundle, scaled=options.scaled, morphology=False, reconstruction=False,
+                             progress=progress())
 
 
 def run_sweep(options):

@@ -91,6 +91,11 @@ class ModelBundle:
         return f'{self.name}@{self.sha256[:12]}'
 
     @property
+    def same_latents(self):
+        """list of str : Ids of the models that give the same latents: this one, and those whose encoder it took."""
+        return [self.id, *self._manifest['latents'].get('same_as', [])]
+
+    @property
     def n_latents(self):
         """int : Length of the latent vector."""
         return self._manifest['latents']['n_latents']

@@ -8,12 +8,13 @@ import numpy as np
 from astropy.table import MaskedColumn
 
 from galvae_affiliated.exceptions import ModelMismatchError
+from galvae_affiliated.flags import GalvaeFlags
+from galvae_affiliated.morphology import predict_morphology, set_threshold
 from galvae_affiliated.registry import get_model
-from galvae_affiliated.transformer import Encoding, LatentTransformer, scalar_names
+from galvae_affiliated.transformer import LatentTransformer, scalar_names
 
 __all__ = ['add_latents', 'add_morphology', 'get_latents']
 
-HEADS_BATCH = 65536  # the heads are small: one call for nearly every table
 MODEL_IN_DESCRIPTION = re.compile(r'\[model ([^\]]+)\]$')
 
 
@@ -58,9 +59,9 @@ def add_latents(table, cutouts, bundle=None, *, reconstruction=True, split=False
     return with_columns(table, encoding_columns(encoding, bundle, split=split), overwrite=overwrite)
 
 
-def add_morphology(table, bundle=None, *, overwrite=False, device='auto'):
+def add_morphology(table, bundle=None, *, coverage=0.9, samples=0, overwrite=False, device='auto'):
     """
-    Predict vote fractions from the latents of a table.
+    Predict what volunteers would say of galaxies, from the latents of a table.
 
     Parameters
     ----------
@@ -68,6 +69,12 @@ def add_morphology(table, bundle=None, *, overwrite=False, device='auto'):
         With the latents of this model; not changed.
     bundle : `~galvae_affiliated.ModelBundle`, str or path, optional
         The model; None takes the default.
+    coverage : float or None, optional
+        Share of the galaxies of which the prediction set holds the most voted
+        answer, from 0.5 to 0.99; None leaves the sets out.
+    samples : int, optional
+        Latents to draw from the posterior of each galaxy, for intervals of
+        the fractions; 0 leaves these out, 32 are enough.
     overwrite : bool, optional
         Replace columns of the same names.
     device : {'auto', 'cpu', 'cuda'}, optional
@@ -75,20 +82,39 @@ def add_morphology(table, bundle=None, *, overwrite=False, device='auto'):
     Returns
     -------
     table : `~astropy.table.Table`
-        A new table with a column ``<question>_<answer>_fraction`` an answer,
-        masked where the latents are. The fractions of a question sum to one;
-        they are those among the volunteers who are asked it.
+        A new table with these columns, masked where the latents are:
+
+        - ``<question>_<answer>_fraction``, predicted fraction of the
+          volunteers who are asked the question; they sum to one.
+        - ``<question>_<answer>_fraction_lo`` and ``_hi``, an interval that
+          holds 68 per cent, if there are ``samples``.
+        - ``<question>_reach_fraction``, share of all volunteers who are asked.
+        - ``<question>_answer``, the likeliest answer, and ``<question>_set``,
+          the prediction set, such as '{round, in-between}', or '{}' if no
+          answer is likely enough. They are masked where less than half of
+          the volunteers are asked.
+
+        If there is a column ``galvae_flags``, its bit ``ARTIFACT`` is set
+        where that is the likeliest answer to the first question.
 
     Raises
     ------
     ModelMismatchError
         If the latents are of another model.
+    ValueError
+        If the columns exist, the coverage is out of range, or samples are asked for without ``galvae_latent_err``.
     """
     bundle = get_model(bundle)
-    return with_columns(table, fraction_columns(get_latents(table, bundle), bundle, device=device), overwrite=overwrite)
+    errors = get_latents(table, bundle, name='galvae_latent_err') if samples else None
+    morphology = predict_morphology(get_latents(table, bundle), bundle, errors=errors, samples=samples, device=device)
+    columns = morphology_columns(morphology, bundle, coverage=coverage)
+    result = with_columns(table, columns, overwrite=overwrite)
+    if 'galvae_flags' in result.colnames:
+        result['galvae_flags'] = result['galvae_flags'] | artifact_flags(morphology, bundle)
+    return result
 
 
-def get_latents(table, bundle=None):
+def get_latents(table, bundle=None, *, name='galvae_latent'):
     """
     Latents of a table as an array, after checking which model they are of.
 
@@ -98,6 +124,8 @@ def get_latents(table, bundle=None):
         With a column ``galvae_latent``, or one a latent.
     bundle : `~galvae_affiliated.ModelBundle`, str or path, optional
         The model that they must be of; None takes the default.
+    name : str, optional
+        Of the vector column, or of its scalar columns without their numbers; 'galvae_latent_err' holds the errors.
 
     Returns
     -------
@@ -112,15 +140,14 @@ def get_latents(table, bundle=None):
         If they are of another model, or nothing says of which.
     """
     bundle = get_model(bundle)
-    names = ['galvae_latent'] if 'galvae_latent' in table.colnames else scalar_names('galvae_latent', bundle.n_latents)
-    missing = [name for name in names if name not in table.colnames]
-    if missing:
-        raise KeyError(f'the table has no latents: expected a column galvae_latent, or {names[0]} to {names[-1]}')
-    for name in names:
-        stated = model_of(table[name])
-        if stated != bundle.id:
-            raise ModelMismatchError(f'column {name} is of the model {stated or "(not stated)"}; expected {bundle.id}')
-    columns = [np.ma.filled(np.ma.asarray(table[name]).astype(np.float32), np.nan) for name in names]
+    names = [name] if name in table.colnames else scalar_names(name, bundle.n_latents)
+    if any(one not in table.colnames for one in names):
+        raise KeyError(f'the table has no latents: expected a column {name}, or {names[0]} to {names[-1]}')
+    for one in names:
+        stated = model_of(table[one])
+        if stated not in bundle.same_latents:
+            raise ModelMismatchError(f'column {one} is of the model {stated or "(not stated)"}; expected {bundle.id}')
+    columns = [np.ma.filled(np.ma.asarray(table[one]).astype(np.float32), np.nan) for one in names]
     latents = np.stack(columns, axis=1) if len(names) > 1 else columns[0]
     if latents.shape != (len(table), bundle.n_latents):
         raise ValueError(f'the latents have shape {latents.shape}; expected ({len(table)}, {bundle.n_latents})')
@@ -132,19 +159,6 @@ def model_of(column):
     stated = (column.info.meta or {}).get('galvae_model')
     match = MODEL_IN_DESCRIPTION.search(' '.join((column.info.description or '').split()))
     return stated or (match.group(1) if match else None)
-
-
-def planned_names(bundle, *, split, reconstruction, morphology):
-    """Names of the columns that a call will add, so that they can be refused before the work."""
-    latent, pose, none = np.zeros((0, bundle.n_latents)), np.zeros((0, bundle.n_pose)), np.zeros(0)
-    encoding = Encoding(latent, latent, pose, none if reconstruction else None, none, none, none)
-    return [c.name for c in result_columns(encoding, bundle, split=split, morphology=morphology)]
-
-
-def result_columns(encoding, bundle, *, split, morphology, device='auto'):
-    """All columns of an `~galvae_affiliated.transformer.Encoding`, with the vote fractions if ``morphology``."""
-    columns = encoding_columns(encoding, bundle, split=split)
-    return columns + (fraction_columns(encoding.latent, bundle, device=device) if morphology else [])
 
 
 def refuse_taken(table, names, *, overwrite):
@@ -165,14 +179,18 @@ def with_columns(table, columns, *, overwrite):
     return result
 
 
-def column(name, values, description, ucd, bundle, *, unit=None):
+def column(name, values, description, ucd, bundle, *, unit=None, mask=False):
     """
-    A column that states its model; rows that are not finite are masked.
+    A column that states its model; rows that are not finite are masked, and those of ``mask``.
 
     The description carries the model too, as no other text survives every
     format; it is short, since VOTable breaks longer ones into lines.
     """
-    mask = ~np.isfinite(values) if np.issubdtype(values.dtype, np.floating) else False
+    if np.issubdtype(values.dtype, np.floating):
+        mask = ~np.isfinite(values) | mask
+    elif values.dtype.kind == 'U':
+        # a VOTable has no masked text: what is masked is empty there
+        values = np.where(mask, '', values)
     return MaskedColumn(values, name=name, mask=mask, unit=unit, description=f'{description} [model {bundle.id}]',
                         meta={'ucd': ucd, 'galvae_model': bundle.id, 'galvae_sha256': bundle.sha256})
 
@@ -209,26 +227,50 @@ def encoding_columns(encoding, bundle, *, split=False):
     return columns
 
 
-def fraction_columns(latents, bundle, *, device='auto'):
+def morphology_columns(morphology, bundle, *, coverage=0.9):
     """
-    Columns of the vote fractions that the heads predict.
+    Columns of the predicted votes.
 
     Parameters
     ----------
-    latents : (N, n_latents) array
-        NaN in rows that have none.
+    morphology : `~galvae_affiliated.morphology.Morphology`
+    bundle : `~galvae_affiliated.ModelBundle`
+    coverage : float or None, optional
+        See `add_morphology`.
 
     Returns
     -------
     columns : list of `~astropy.table.MaskedColumn`
     """
-    answers = [(q, a) for q, names in bundle.questions.items() for a in names]
-    if not answers:
-        return []
-    fractions = np.full((len(latents), len(answers)), np.nan, dtype=np.float32)
-    rows = np.isfinite(latents).all(axis=1)
-    if rows.any():
-        heads = bundle.runner('heads', device=device, batch_size=HEADS_BATCH)
-        fractions[rows], = heads({'latent': latents[rows]}, ['fractions'])
-    return [column(f'{q}_{a}_fraction', fractions[:, i], 'predicted vote fraction', 'stat.probability;src.morph.type',
-                   bundle) for i, (q, a) in enumerate(answers)]
+    columns, ucd = [], 'stat.probability;src.morph.type'
+    for question, answers in bundle.questions.items():
+        columns += [column(f'{question}_{answer}_fraction', values, 'predicted vote fraction', ucd, bundle)
+                    for answer, values in zip(answers, morphology.fractions[question].T)]
+    if morphology.deviation is not None:
+        for question, answers in bundle.questions.items():
+            low, high = morphology.intervals(question)
+            for i, answer in enumerate(answers):
+                name = f'{question}_{answer}_fraction'
+                columns += [column(f'{name}_lo', low[:, i], '16 per cent are below', f'{ucd};stat.min', bundle),
+                            column(f'{name}_hi', high[:, i], '16 per cent are above', f'{ucd};stat.max', bundle)]
+    for question, answers in bundle.questions.items():
+        reach, hidden = morphology.reach[question], ~morphology.applies(question)
+        columns += [column(f'{question}_reach_fraction', reach, 'share who are asked', ucd, bundle),
+                    column(f'{question}_answer', morphology.likeliest(question, answers), 'likeliest answer',
+                           'src.morph.type', bundle, mask=hidden)]
+        threshold = None if coverage is None else set_threshold(bundle, question, coverage)
+        if threshold is not None:
+            sets = morphology.sets(question, answers, threshold)
+            columns.append(column(f'{question}_set', sets, f'answers, {100 * coverage:g} % coverage', 'src.morph.type',
+                                  bundle, mask=hidden))
+    return columns
+
+
+def artifact_flags(morphology, bundle):
+    """(N,) int32 flags of the rows whose likeliest answer to a question that everybody is asked is 'artifact'."""
+    flags = np.zeros(len(next(iter(morphology.reach.values()))), dtype=np.int32)
+    for question, entry in bundle.manifest['questions'].items():
+        if 'artifact' in entry['answers'] and entry.get('parent') is None:
+            found = morphology.likeliest(question, entry['answers']) == 'artifact'
+            flags[found & morphology.applies(question)] |= GalvaeFlags.ARTIFACT
+    return flags

@@ -19,6 +19,7 @@ BITS = {
     'FAINT': (512, False, 'the galaxy is hardly brighter than the noise (signal to noise under 10)'),
     'POOR_FIT': (1024, False, 'the decoder explains the cutout worse than 99 per cent of the training images'),
     'SCALE_ESTIMATED': (2048, False, 'nobody said the flux unit: the scale was estimated from the noise'),
+    'ARTIFACT': (4096, False, 'the likeliest answer is a star or an artifact: it may be no galaxy'),
 }
 
 GalvaeFlags = extend_bit_flag_map('GalvaeFlags', **{name: bit for name, (bit, _, _) in BITS.items()})

@@ -81,6 +81,9 @@ def test_round_trip(table, kind, table_class, tmp_path):
         if column.name in ('name', 'mag'):
             continue
         found = back[column.name]
+        if column.dtype.kind == 'U' and kind == 'votable':  # where masked text is empty text
+            assert [value or None for value in found.tolist()] == column.tolist()
+            continue
         np.testing.assert_array_equal(np.ma.getmaskarray(found), np.ma.getmaskarray(column), err_msg=column.name)
         np.testing.assert_array_equal(np.ma.filled(found, 0), np.ma.filled(column, 0), err_msg=column.name)
         assert found.description == column.description

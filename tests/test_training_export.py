@@ -121,8 +121,12 @@ def test_what_else_the_card_shall_say(full):
     assert full.manifest['licence'] == 'not stated'
 
 
-def test_a_few_held_out_votes_calibrate_nothing(bundle):
-    assert 'temperatures' not in bundle.manifest['training']
+def test_the_manifest_tells_how_the_heads_came_about(bundle):
+    heads = bundle.manifest['heads']
+    assert heads['kind'] == 'network'
+    assert heads['members'] == bundle.manifest['training']['config']['n_heads']
+    # every third of the 48 galaxies has no votes
+    assert heads['galaxies'] == 32 and heads['unselected'] == 0
 
 
 def test_residuals_of_faint_and_bright_pixels():

@@ -17,8 +17,7 @@ from galvae_affiliated.training.augment import random_view  # noqa: E402
 from galvae_affiliated.training.config import TrainingConfig  # noqa: E402
 from galvae_affiliated.training.dataset import GalaxySet  # noqa: E402
 from galvae_affiliated.training.fit import Training, load_trained, load_weights, train  # noqa: E402
-from galvae_affiliated.training.heads import calibrate  # noqa: E402
-from galvae_affiliated.training.networks import GalaxyVAE, VoteHeads  # noqa: E402
+from galvae_affiliated.training.networks import GalaxyVAE  # noqa: E402
 
 # Lightning warns of few workers and of a small set, as it should
 pytestmark = [
@@ -275,38 +274,6 @@ def test_views_lose_an_edge_as_often_as_is_asked():
     assert not torch.isnan(never[0]).any()
     assert torch.isnan(always[0]).any((1, 2, 3)).float().mean() > 0.5
     assert not torch.isnan(always[1]).any()
-
-
-@pytest.fixture
-def sure_heads():
-    """Heads that answer with much confidence, and latents for them."""
-    torch.manual_seed(0)
-    heads = VoteHeads(4, [2]).eval()
-    with torch.no_grad():
-        heads.layers[-1].weight.mul_(30.0)
-    return heads, torch.randn(200, 4)
-
-
-def test_calibration_makes_sure_heads_less_sure(sure_heads):
-    """All is a toss of a coin: the temperature rises, the votes become likelier, and the answers keep their order."""
-    heads, latent = sure_heads
-    fractions, weights = [torch.full((200, 2), 0.5)], [torch.ones(200)]
-    calibrated = calibrate(heads, (latent, fractions, weights))
-    assert float(calibrated.log_temperature) > 0.5
-    assert calibrated.offsets[0].tolist() == [0.0, 0.0]
-    before = losses.vote_loss(heads.log_fractions(latent), fractions, weights)
-    assert losses.vote_loss(calibrated.log_fractions(latent), fractions, weights) < before
-    assert torch.equal(calibrated(latent).argmax(1), heads(latent).argmax(1))
-
-
-def test_an_answer_that_is_rarer_among_unselected_galaxies_is_made_rarer(sure_heads):
-    heads, latent = sure_heads
-    selected = (latent, [torch.full((200, 2), 0.5)], [torch.ones(200)])
-    unselected = (latent, [torch.tensor([[0.2, 0.8]]).expand(200, 2)], [torch.ones(200)])
-    with_offset, without = calibrate(heads, selected, unselected), calibrate(heads, selected)
-    assert torch.equal(with_offset.log_temperature, without.log_temperature)
-    assert with_offset(latent).mean(0)[0] == pytest.approx(0.2, abs=0.05)
-    assert without(latent).mean(0)[0] > 0.4
 
 
 @pytest.mark.parametrize('options', [{}, {'grid': 64, 'network': 'xu2023', 'n_pose': 0}], ids=['residual', 'xu2023'])

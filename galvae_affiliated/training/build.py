@@ -12,15 +12,15 @@ from galvae_affiliated import __version__
 from galvae_affiliated._onnx import runtime_version
 from galvae_affiliated.training.dataset import model_frame
 from galvae_affiliated.training.export import export_bundle
-from galvae_affiliated.training.heads import CalibratedHeads, calibrate, fit_heads
+from galvae_affiliated.training.heads import LabelledLatents
 from galvae_affiliated.training.labels import question_tree
+from galvae_affiliated.training.votes import fit_votes
 from galvae_affiliated.transformer import reduced_chi2
 
 __all__ = ['build_bundle', 'encode', 'posteriors', 'reconstruct']
 
 FAINT = 0.04  # composite level below which a pixel is sky
 BATCH = 128
-LEAST_CALIBRATED = 20  # held-out galaxies with votes; fewer say nothing of a temperature
 MEASURED = 2000  # galaxies on which the usual residuals are measured
 COMPARED = 56  # real images on which an exported graph is compared; none is kept
 
@@ -29,9 +29,9 @@ def build_bundle(module, galaxies, *, name, description='', version='1', licence
     """
     Calibrate, measure, describe and export a trained module.
 
-    The votes are calibrated, and the usual residuals of the decoder measured,
-    on the galaxies held out; if there are none, residuals are measured on
-    those that were learnt from, and nothing is calibrated.
+    The usual residuals of the decoder are measured on the galaxies held out;
+    if there are none, on those that were learnt from. The heads are fitted
+    anew, as `~galvae_affiliated.training.votes.fit_votes` does.
 
     Parameters
     ----------
@@ -57,16 +57,17 @@ def build_bundle(module, galaxies, *, name, description='', version='1', licence
     encoded = encode(model, preprocess, galaxies.composites(rows))
     seen = reconstruct(model, preprocess, *encoded)
     floor, slope = residual_variance(*seen)
-    heads, calibrated_on = calibrated_heads(module, galaxies)
-    tree = question_tree(config.questions) if heads is not None else {}
+    fitted = fitted_heads(module, galaxies)
+    heads = None if fitted is None else fitted.graph(encoded[0][:COMPARED], half_weights=config.half_weights)
     manifest = {
         'name': name, 'version': version, 'licence': licence, 'description': description,
         **model_frame(config).manifest,
         'latents': {'n_latents': config.n_latents, 'n_pose': config.n_pose},
-        'questions': tree,
+        'questions': {} if fitted is None else question_tree(config.questions),
+        **({} if fitted is None else fitted.manifest),
         'reconstruction': {'floor': floor, 'slope': slope,
                            'chi2_99': float(np.quantile(reduced_chi2(*seen, floor, slope), 0.99))},
-        'training': {**describe(module, galaxies), **calibrated_on, **(about or {})},
+        'training': {**describe(module, galaxies), **(about or {})},
     }
     return export_bundle(manifest, preprocess, model, heads, extra_images=galaxies.composites(rows[:COMPARED]),
                          half_weights=config.half_weights)
@@ -94,27 +95,19 @@ def without_paths(config):
             if key in ('source', 'labels', 'teacher', 'initial') else value for key, value in config.items()}
 
 
-def calibrated_heads(module, galaxies):
-    """Heads that suit the held-out votes and those of unselected galaxies, and how many of each told them."""
-    if module.model.heads is None:
-        return None, {}
-    # those of galaxies that are neither learnt from nor held out stay zero: nobody asks
-    known = np.concatenate([galaxies.train, galaxies.held_out])
-    latent, error = torch.zeros(2, len(galaxies), module.config.n_latents)
-    latent[known], error[known] = posteriors(module.model, module.preprocess, galaxies, known)
-    heads = fit_heads(module.config, latent, error, galaxies) if module.config.n_heads else module.model.heads
-
-    def votes_of(rows):
-        return latent[rows], *galaxies.vote_tensors(rows)
-
-    held_out = galaxies.held_out[galaxies.has_votes[galaxies.held_out]]
-    if len(held_out) < LEAST_CALIBRATED:
-        return CalibratedHeads(heads).eval(), {}
-    # those that were learnt from too: they are few, and an offset is one number an answer
-    unselected = np.sort(known[galaxies.has_votes[known] & galaxies.unselected[known]])
-    heads = calibrate(heads, votes_of(held_out), votes_of(unselected) if len(unselected) else None)
-    return heads, {'temperatures': f'of {len(held_out)} held-out galaxies with votes',
-                   'offsets': f'of {len(unselected)} galaxies with votes that were not selected by them'}
+def fitted_heads(module, galaxies):
+    """Heads for the latents as they are now; None if the model answers no question."""
+    config, model = module.config, module.model
+    if model.heads is None:
+        return None
+    known = np.sort(np.concatenate([galaxies.train, galaxies.held_out]))
+    known = known[galaxies.has_votes[known]]
+    latent, error = posteriors(model, module.preprocess, galaxies, known)
+    data = LabelledLatents(latent, error, *galaxies.vote_tensors(known), torch.from_numpy(galaxies.unselected[known]),
+                           torch.from_numpy(np.isin(known, galaxies.held_out)))
+    questions = list(question_tree(config.questions))
+    return fit_votes(data, questions, config.head if config.n_heads else model.heads, members=config.n_heads,
+                     steps=config.head_steps, volunteers=config.volunteers, seed=config.seed)
 
 
 @torch.no_grad()

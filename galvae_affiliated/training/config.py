@@ -11,6 +11,7 @@ from pathlib import Path
 
 __all__ = ['PRESETS', 'SECTIONS', 'TrainingConfig', 'read_config']
 
+HEAD_KINDS = ('auto', 'network', 'dirichlet', 'logistic', 'forest')
 SECTIONS = ('data', 'model', 'loss', 'augmentation', 'training')
 
 
@@ -135,6 +136,13 @@ class TrainingConfig:
         How many vote heads are fitted on the latents once these are learnt,
         each from other weights, and the steps of each; the model gives their
         mean. With no such head the one that guided the latents is kept.
+    head : {'network', 'dirichlet', 'logistic', 'forest', 'auto'}
+        Their kind: a small network, one with a Dirichlet-multinomial
+        likelihood, a logistic regression, a random forest, or the best of
+        the first three by a nested cross-validation.
+    volunteers : int
+        How many people a galaxy is shown to: the votes of a question that all
+        were asked. It tells how much of the scatter of fractions is chance.
     learning_rate, weight_decay, warmup_share, ema_decay : float
         AdamW with a linear warm-up and a cosine decay; the weights that are
         exported are an exponential moving average.
@@ -210,6 +218,8 @@ class TrainingConfig:
     settling_steps: int = option('training', 0)
     n_heads: int = option('training', 8)
     head_steps: int = option('training', 1500)
+    head: str = option('training', 'network')
+    volunteers: int = option('training', 40)
     learning_rate: float = option('training', 2e-3)
     weight_decay: float = option('training', 0.02)
     warmup_share: float = option('training', 0.04)
@@ -229,6 +239,8 @@ class TrainingConfig:
             raise ValueError(f'there is no preset {self.preset!r}; there are {", ".join(PRESETS)}')
         if self.network not in ('residual', 'xu2023'):
             raise ValueError(f'there is no network {self.network!r}; there are residual, xu2023')
+        if self.head not in HEAD_KINDS:
+            raise ValueError(f'there is no head {self.head!r}; there are {", ".join(HEAD_KINDS)}')
         if self.views not in (1, 2):
             raise ValueError(f'views is {self.views}; expected 1 or 2')
         for name in ('widths', 'decoder_widths'):

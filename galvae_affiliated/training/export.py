@@ -163,8 +163,8 @@ def export_bundle(manifest, preprocess, model, heads=None, *, extra_images=None,
         All but ``schema_version``, ``parts`` and ``self_test_tolerance``.
     preprocess : `~galvae_affiliated.training.preprocess.Preprocess`
     model : `~galvae_affiliated.training.networks.GalaxyVAE`
-    heads : `torch.nn.Module`, optional
-        (N, n_latents) -> (N, n_columns) vote fractions; None if the model answers no question.
+    heads : bytes, optional
+        Graph from ``latent`` to ``fractions``; None if the model answers no question.
     extra_images : (N, 3, grid, grid) tensor, optional
         More composites to compare on; they are not kept in the bundle.
     half_weights : bool, optional
@@ -188,18 +188,28 @@ def export_bundle(manifest, preprocess, model, heads=None, *, extra_images=None,
     graphs = {'encoder': (EncoderGraph(renderings, preprocess, model.encoder),
                           {'image': image, 'rendering': rendering}, [*POSTERIOR, 'frame', 'weight']),
               'decoder': (DecoderGraph(preprocess, model.decoder), {'latent': latent, 'pose': pose}, ['composite'])}
-    if heads is not None:
-        graphs['heads'] = heads, {'latent': latent}, ['fractions']
     parts = {f'{name}.onnx': export_graph(*graph, half_weights=half_weights) for name, graph in graphs.items()}
+    if heads is not None:
+        parts['heads.onnx'] = heads
     inputs = {'image': image.half(), 'rendering': rendering, 'latent': latent, 'pose': pose}
     parts[SELF_TEST] = self_test(parts, {name: value[:SELF_TEST_ROWS] for name, value in inputs.items()})
     manifest = {'schema_version': SCHEMA_VERSION, **manifest,
                 'weights': 'float16, computed with in float32' if half_weights else 'float32',
                 'export_tolerance': HALF_PARITY if half_weights else PARITY,
                 # a GPU computes with TensorFloat-32 and in another order
-                'self_test_tolerance': {'cpu': 2e-3, 'cuda': 5e-2},
-                'parts': {name: hashlib.sha256(content).hexdigest() for name, content in parts.items()}}
-    return ModelBundle(manifest, parts)
+                'self_test_tolerance': {'cpu': 2e-3, 'cuda': 5e-2}}
+    return ModelBundle(*replaced_parts(manifest, parts, {}))
+
+
+def replaced_parts(manifest, parts, changes):
+    """A manifest and parts with some parts changed or added, and the hashes of all."""
+    parts = {**parts, **changes}
+    return {**manifest, 'parts': {name: hashlib.sha256(content).hexdigest() for name, content in parts.items()}}, parts
+
+
+def run_graph(graph, inputs, outputs):
+    """What a graph gives on the CPU; lists of arrays."""
+    return GraphRunner(graph, device='cpu')(inputs, outputs)
 
 
 def self_test(parts, inputs):
@@ -207,7 +217,7 @@ def self_test(parts, inputs):
     inputs = {k: v.numpy() for k, v in inputs.items()}
 
     def run(graph, names, outputs):
-        return GraphRunner(parts[f'{graph}.onnx'], device='cpu')({k: inputs[k] for k in names}, outputs)
+        return run_graph(parts[f'{graph}.onnx'], {k: inputs[k] for k in names}, outputs)
 
     vectors = dict(inputs)
     vectors['encoded'], vectors['logvar'], vectors['encoded_pose'] = run('encoder', ('image', 'rendering'), POSTERIOR)

@@ -295,7 +295,7 @@ class RunFile(lightning.Callback):
 
 # what may differ between two parts of a run
 FREE = ('accelerator', 'devices', 'strategy', 'validate_every', 'checkpoint_every', 'source', 'labels', 'teacher',
-        'initial', 'half_weights')
+        'initial', 'half_weights', 'head', 'n_heads', 'head_steps', 'volunteers')
 
 
 def stamp(config):

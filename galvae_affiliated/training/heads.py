@@ -1,19 +1,115 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Vote heads, calibrated on galaxies that the network did not learn from, and against the selection of the votes."""
+"""Heads that predict vote fractions from latents that do not change any more."""
 
 import math
+from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from galvae_affiliated.training.losses import vote_loss
+from galvae_affiliated.training.losses import dirichlet_loss, vote_loss
 from galvae_affiliated.training.networks import VoteHeads
 
-__all__ = ['CalibratedHeads', 'HeadEnsemble', 'calibrate', 'fit_heads']
+__all__ = ['HEADS', 'DirichletHeads', 'HeadEnsemble', 'LabelledLatents', 'LogisticHeads', 'cross_fit', 'fit_heads']
 
 BATCH = 512
-LEARNING_RATE, WEIGHT_DECAY = 3e-3, 0.02
+FOLDS = 5
+UNSELECTED_FACTOR = 2.0  # how much oftener galaxies are drawn that were not selected by their votes
+
+
+@dataclass(frozen=True)
+class LabelledLatents:
+    """
+    What heads learn from: latents of N galaxies and their votes.
+
+    Attributes
+    ----------
+    latent, error : (N, n_latents) float32 tensors
+        Mean and standard deviation of the posteriors.
+    fractions : list of (N, n_answers) float32 tensors
+        Voted fractions of each question; zero in rows without votes.
+    weights : list of (N,) float32 tensors
+        Share of the volunteers who were asked; zero in rows without votes.
+    unselected : (N,) bool tensor
+        Galaxies that were not selected by their votes.
+    held_out : (N,) bool tensor
+        Galaxies that the encoder did not learn from, where others of the set were.
+    """
+
+    latent: torch.Tensor
+    error: torch.Tensor
+    fractions: list
+    weights: list
+    unselected: torch.Tensor
+    held_out: torch.Tensor
+
+    def __len__(self):
+        return len(self.latent)
+
+    def __getitem__(self, rows):
+        """Some of the rows, by a bool or int tensor."""
+        values = [getattr(self, field.name) for field in fields(self)]
+        return type(self)(*([x[rows] for x in value] if isinstance(value, list) else value[rows] for value in values))
+
+    @property
+    def n_answers(self):
+        """list of int : Answers of each question."""
+        return [f.shape[1] for f in self.fractions]
+
+    @property
+    def representative(self):
+        """(N,) bool tensor: the unselected galaxies; all, where nobody said which these are."""
+        return self.unselected if self.unselected.any() else torch.ones(len(self), dtype=torch.bool)
+
+
+class LogisticHeads(VoteHeads):
+    """
+    Multinomial logistic regression of every question's fractions.
+
+    Parameters
+    ----------
+    n_latents : int
+    n_answers : list of int
+    """
+
+    def __init__(self, n_latents, n_answers):
+        super().__init__(n_latents, n_answers)
+        self.layers = nn.Linear(n_latents, sum(self.n_answers))
+
+
+class DirichletHeads(VoteHeads):
+    """
+    A small network whose answers are drawn from a Dirichlet distribution, and their votes from a multinomial one.
+
+    After the loss of Walmsley et al. (2022). What it says of the scatter is
+    replaced when the heads are calibrated.
+
+    References
+    ----------
+    Walmsley, M. et al. 2022, MNRAS 509, 3966.
+
+    Parameters
+    ----------
+    n_latents : int
+    n_answers : list of int
+    """
+
+    def __init__(self, n_latents, n_answers):
+        super().__init__(n_latents, n_answers)
+        self.scatter = nn.Linear(n_latents, len(self.n_answers))
+        nn.init.zeros_(self.scatter.weight)
+        nn.init.constant_(self.scatter.bias, math.log(10.0))
+
+    def loss(self, latent, fractions, weights, volunteers):
+        concentration = self.scatter(latent).exp().clamp(0.5, 500.0)
+        return dirichlet_loss(self.log_fractions(latent), concentration, fractions, weights, volunteers)
+
+
+# kind of head: its class, learning rate, and the weight decays between which an inner cross-validation chooses
+HEADS = {'network': (VoteHeads, 3e-3, (0.02, 0.2)), 'dirichlet': (DirichletHeads, 3e-3, (0.02, 0.2)),
+         'logistic': (LogisticHeads, 1e-2, (0.02, 0.2))}
 
 
 class HeadEnsemble(nn.Module):
@@ -36,119 +132,102 @@ class HeadEnsemble(nn.Module):
         return [torch.logsumexp(torch.stack(logs), 0) - math.log(len(every)) for logs in zip(*every)]
 
 
-def fit_heads(config, latent, error, galaxies):
+def fit_heads(data, kind='network', *, members=8, steps=1500, weight_decay=0.02, volunteers=40, seed=0):
     """
-    Fit an ensemble of heads on latents that do not change any more.
+    Fit an ensemble of heads.
 
-    The heads that guided the latents followed them while they moved. Each
-    member here starts from other weights, and sees latents drawn from their
-    posteriors, in batches as the network saw them.
+    Each member starts from other weights, and sees latents drawn from their
+    posteriors, so that it does not lean on what the encoder is not sure of.
 
     Parameters
     ----------
-    config : `~galvae_affiliated.training.TrainingConfig`
-    latent, error : (N, n_latents) tensors
-        Mean and standard deviation of the posterior of every galaxy of the set.
-    galaxies : `~galvae_affiliated.training.dataset.GalaxySet`
+    data : `LabelledLatents`
+    kind : {'network', 'dirichlet', 'logistic'}, optional
+    members, steps : int, optional
+        How many heads, and how often each is updated.
+    weight_decay : float, optional
+    volunteers : int, optional
+        Votes of a question that everybody was asked; only 'dirichlet' uses it.
+    seed : int, optional
 
     Returns
     -------
     heads : `HeadEnsemble`
     """
-    fractions, weights = galaxies.vote_tensors()
-    members = []
-    for i in range(config.n_heads):
-        torch.manual_seed(config.seed + i)
-        head = VoteHeads(latent.shape[1], [f.shape[1] for f in fractions])
-        optimizer = torch.optim.AdamW(head.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, config.head_steps)
-        for batch in galaxies.batches(config, batch_size=BATCH, steps=config.head_steps, seed=config.seed + i):
-            rows = torch.tensor(batch)
-            drawn = latent[rows] + error[rows] * torch.randn(len(rows), latent.shape[1])
-            loss = vote_loss(head.log_fractions(drawn), [f[rows] for f in fractions], [w[rows] for w in weights])
+    if kind not in HEADS:
+        raise ValueError(f'the kind of head is {kind!r}; expected one of {", ".join(HEADS)}')
+    make, rate, _ = HEADS[kind]
+    drawn = 1.0 + (UNSELECTED_FACTOR - 1.0) * data.unselected
+    heads = []
+    for i in range(members):
+        torch.manual_seed(seed + i)
+        head = make(data.latent.shape[1], data.n_answers)
+        optimizer = torch.optim.AdamW(head.parameters(), rate, weight_decay=weight_decay)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, steps)
+        for rows in torch.multinomial(drawn, BATCH * steps, replacement=True).split(BATCH):
+            error = data.error[rows]
+            latent = data.latent[rows] + error * torch.randn_like(error)
+            fractions, weights = [f[rows] for f in data.fractions], [w[rows] for w in data.weights]
+            if kind == 'dirichlet':
+                loss = head.loss(latent, fractions, weights, volunteers)
+            else:
+                loss = vote_loss(head.log_fractions(latent), fractions, weights)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
-        members.append(head.eval())
-    return HeadEnsemble(members)
+        heads.append(head.eval().requires_grad_(False))
+    return HeadEnsemble(heads)
 
 
-class CalibratedHeads(nn.Module):
+def cross_fit(data, fit, *, folds=FOLDS, seed=0):
     """
-    Heads whose logits are divided by a temperature a question, and shifted by an offset an answer.
-
-    A network is surer of the galaxies that it learnt from than of others; one
-    number a question mends most of that (Guo et al. 2017). Where galaxies were
-    chosen by their votes, an answer is commoner among them than in the sky;
-    an offset of its logit mends that (Saerens et al. 2002).
-
-    References
-    ----------
-    Guo, C. et al. 2017, ICML (arXiv:1706.04599).
-    Saerens, M., Latinne, P., Decaestecker, C. 2002, Neural Computation 14, 21.
+    What heads say of galaxies that they did not learn from.
 
     Parameters
     ----------
-    heads : `~galvae_affiliated.training.networks.VoteHeads`
-    """
-
-    def __init__(self, heads):
-        super().__init__()
-        self.heads = heads
-        self.log_temperature = nn.Parameter(torch.zeros(len(heads.n_answers)))
-        self.offsets = nn.ParameterList([torch.zeros(n) for n in heads.n_answers])
-
-    def log_fractions(self, latent):
-        """List of (N, n_answers) log-fractions, a question each."""
-        return [functional.log_softmax(x * torch.exp(-t) + offset, dim=1)
-                for x, t, offset in zip(self.heads.log_fractions(latent), self.log_temperature, self.offsets)]
-
-    def forward(self, latent):
-        return torch.cat([x.exp() for x in self.log_fractions(latent)], dim=1)
-
-
-def calibrate(heads, held_out, unselected=None, *, prior=8.0, offset_prior=3.0):
-    """
-    Find the temperatures and offsets that make votes most likely.
-
-    Parameters
-    ----------
-    heads : `~galvae_affiliated.training.networks.VoteHeads`
-    held_out : tuple of (latent, fractions, weights)
-        Of galaxies that were not learnt from: (N, n_latents) tensor, and lists of (N, n_answers) and (N,) tensors as
-        `~galvae_affiliated.training.losses.vote_loss` takes them. They tell the temperatures.
-    unselected : tuple of (latent, fractions, weights), optional
-        Of galaxies that were not selected by their votes. They tell the offsets; without them there are none.
-    prior, offset_prior : float, optional
-        Cost of a squared logarithm of a temperature, and of a squared offset, in the log-likelihood of a galaxy's
-        votes: few galaxies are asked the rare questions, and these shall stay near what the network says.
+    data : `LabelledLatents`
+    fit : callable
+        `LabelledLatents` to heads with ``log_fractions``.
+    folds : int, optional
+    seed : int, optional
 
     Returns
     -------
-    heads : `CalibratedHeads`
+    logs : list of (N, n_answers) tensors
+        Log-fractions, each by heads that were fitted without its fold.
     """
-    calibrated = CalibratedHeads(heads).eval().requires_grad_(False)
-    minimise(calibrated, [calibrated.log_temperature], held_out, prior)
-    if unselected is not None and len(unselected[0]):
-        minimise(calibrated, list(calibrated.offsets), unselected, offset_prior)
-    return calibrated
+    fold = np.random.default_rng(seed).permutation(len(data)) % folds
+    logs = [torch.zeros_like(f) for f in data.fractions]
+    for k in range(folds):
+        rows = torch.from_numpy(np.flatnonzero(fold == k))
+        heads = fit(data[torch.from_numpy(fold != k)])
+        for log, found in zip(logs, heads.log_fractions(data.latent[rows])):
+            log[rows] = found
+    return logs
 
 
-def minimise(heads, parameters, votes, prior):
-    """The parameters at the least vote loss and prior; the loss is convex in either."""
-    latent, fractions, weights = votes
-    for parameter in parameters:
-        parameter.requires_grad_(True)
-    optimizer = torch.optim.LBFGS(parameters, max_iter=200)
+def mean_divergence(logs, data, *, asked=0.5):
+    """
+    Mean over the questions of the Kullback-Leibler divergence of the predicted from the voted fractions.
 
-    def closure():
-        optimizer.zero_grad()
-        loss = vote_loss(heads.log_fractions(latent), fractions, weights)
-        loss = loss + prior / len(latent) * sum((parameter ** 2).sum() for parameter in parameters)
-        loss.backward()
-        return loss
+    Of the representative galaxies that at least half of their volunteers were
+    asked of; questions with fewer than 20 of them do not count, unless all have fewer.
 
-    optimizer.step(closure)
-    for parameter in parameters:
-        parameter.requires_grad_(False)
+    Parameters
+    ----------
+    logs : list of (N, n_answers) tensors
+    data : `LabelledLatents`
+
+    Returns
+    -------
+    divergence : float
+    """
+    values, numbers = [], []
+    for log, fractions, weight in zip(logs, data.fractions, data.weights):
+        rows = data.representative & (weight >= asked)
+        if rows.any():
+            values.append(float(functional.kl_div(log[rows], fractions[rows], reduction='batchmean')))
+            numbers.append(int(rows.sum()))
+    enough = [value for value, n in zip(values, numbers) if n >= 20]
+    return float(np.mean(enough or values))

@@ -12,7 +12,10 @@ from astropy.table import Table
 
 from galvae_affiliated.training.galaxy_zoo import GZ2_QUESTIONS
 
-__all__ = ['Votes', 'question_tree', 'read_labels', 'read_votes', 'voted', 'with_teacher']
+__all__ = ['LEAST_GALAXIES', 'Votes', 'check_votes', 'question_tree', 'read_labels', 'read_votes', 'voted',
+           'with_teacher']
+
+LEAST_GALAXIES = 20  # with votes; fewer teach nothing
 
 
 @dataclass(frozen=True)
@@ -165,6 +168,33 @@ def read_votes(labels, tree, suffix=''):
         known = np.isfinite(fractions).all(axis=1) & (weight > 0)
         votes[question] = Votes(np.where(known[:, None], fractions, 0.0), np.where(known, weight, 0.0))
     return votes
+
+
+def check_votes(questions, fractions, weights):
+    """
+    Refuse votes that nothing can be learnt from.
+
+    Parameters
+    ----------
+    questions : list of str
+    fractions : list of (N, n_answers) arrays
+    weights : list of (N,) arrays
+        As in `Votes`.
+
+    Raises
+    ------
+    ValueError
+        If fewer than 20 galaxies have votes, or all that were asked a question gave one answer.
+    """
+    n = int(sum(weight > 0 for weight in weights).astype(bool).sum())
+    if n < LEAST_GALAXIES:
+        raise ValueError(f'{n} galaxies have votes; expected {LEAST_GALAXIES} or more')
+    for question, given, weight in zip(questions, fractions, weights):
+        answers = (given[weight > 0] > 0).any(0)
+        if not len(given[weight > 0]):
+            raise ValueError(f'question {question!r} has no votes')
+        if answers.sum() < 2:
+            raise ValueError(f'question {question!r} has one answer only; there is nothing to tell apart')
 
 
 def voted(votes, n):

@@ -111,3 +111,30 @@ def contrast_loss(first, second, log_scale):
     logits = -torch.cdist(first, second) ** 2 * torch.exp(log_scale)
     own = torch.arange(len(first), device=first.device)
     return 0.5 * (functional.cross_entropy(logits, own) + functional.cross_entropy(logits.T, own))
+
+
+def dirichlet_loss(log_fractions, concentration, fractions, weights, volunteers):
+    """
+    Negative log-likelihood of votes whose probabilities scatter around the predicted fractions.
+
+    Of a Dirichlet-multinomial distribution, without its constant, and divided
+    by the number of volunteers, so that it has the size of `vote_loss`.
+
+    Parameters
+    ----------
+    log_fractions, fractions : list of (N, n_answers) tensors
+    concentration : (N, n_questions) tensor
+        Sum of the Dirichlet parameters: the larger, the less the scatter.
+    weights : list of (N,) tensors
+        Share of the volunteers who were asked.
+    volunteers : int
+        Votes of a question that everybody was asked.
+    """
+    total = 0.0
+    for predicted, c, voted, weight in zip(log_fractions, concentration.T, fractions, weights):
+        votes, alpha = (volunteers * weight)[:, None] * voted, c[:, None] * predicted.exp() + 1e-3
+        c = alpha.sum(1)
+        likelihood = (torch.lgamma(c) - torch.lgamma(c + volunteers * weight)
+                      + (torch.lgamma(alpha + votes) - torch.lgamma(alpha)).sum(1))
+        total = total - likelihood.sum() / len(weight)
+    return total / volunteers

@@ -4,11 +4,13 @@
 import logging
 from pathlib import Path
 
+import numpy as np
 from lightning.pytorch.utilities import rank_zero_only
 
 from galvae_affiliated.training.build import build_bundle
 from galvae_affiliated.training.dataset import read_galaxies
 from galvae_affiliated.training.fit import train
+from galvae_affiliated.training.labels import check_votes
 
 __all__ = ['speak_quietly', 'train_model']
 
@@ -51,6 +53,11 @@ def train_model(config, run, *, name, stacks=None, cache=None, progress=False, *
     """
     run = Path(run)
     galaxies = read_galaxies(config, run / 'cache' if cache is None else cache, stacks=stacks)
+    if galaxies.votes:
+        known = np.concatenate([galaxies.train, galaxies.held_out])
+        known = known[galaxies.has_votes[known]]  # a teacher's fractions are no votes
+        votes = galaxies.votes.values()
+        check_votes(galaxies.votes, [v.fractions[known] for v in votes], [v.weight[known] for v in votes])
     module = train(config, galaxies, run, progress=progress)
     if rank_zero_only.rank:
         return None

@@ -1,0 +1,256 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Latents to what volunteers would have said: fractions, what is asked, answers, prediction sets, intervals."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import betaincinv
+
+__all__ = ['ASKED', 'Morphology', 'predict_morphology']
+
+ASKED = 0.5  # a question applies if at least this share of the volunteers would be asked it
+HEADS_BATCH = 65536  # the heads are small: one call for nearly every table
+INTERVAL = 0.68
+# a Beta distribution exists for variances below mean (1 - mean)
+MOST_VARIANCE = 0.98
+
+
+@dataclass(frozen=True)
+class Morphology:
+    """
+    Predicted votes of N galaxies; rows without latents are NaN.
+
+    Attributes
+    ----------
+    fractions : dict of str to (N, n_answers) float32 arrays
+        Of each question, among the volunteers who are asked it; they sum to one.
+    reach : dict of str to (N,) float32 arrays
+        Share of all volunteers who are asked the question.
+    deviation : dict of str to (N, n_answers) float32 arrays, or None
+        Standard deviation of each fraction, from the errors of the latents and
+        from how the votes of galaxies with equal latents scatter.
+    """
+
+    fractions: dict
+    reach: dict
+    deviation: dict | None = None
+
+    def applies(self, question):
+        """
+        Whether a question is asked of each galaxy by at least half of the volunteers.
+
+        Parameters
+        ----------
+        question : str
+
+        Returns
+        -------
+        applies : (N,) bool array
+        """
+        return self.reach[question] >= ASKED
+
+    def likeliest(self, question, answers):
+        """
+        The answer with the largest fraction.
+
+        Parameters
+        ----------
+        question : str
+        answers : list of str
+
+        Returns
+        -------
+        answer : (N,) array of str
+            Also where the question does not apply.
+        """
+        return np.array(answers)[np.nan_to_num(self.fractions[question], nan=-1.0).argmax(axis=1)]
+
+    def sets(self, question, answers, threshold):
+        """
+        Prediction sets, as text.
+
+        Parameters
+        ----------
+        question : str
+        answers : list of str
+        threshold : float
+            How far from one the fraction of an answer in the set may be.
+
+        Returns
+        -------
+        sets : (N,) array of str
+            Such as '{round, in-between}', the likeliest first; '{}' where no answer is likely enough.
+        """
+        fractions = np.nan_to_num(self.fractions[question], nan=-1.0)
+        order = np.argsort(-fractions, axis=1, kind='stable')
+        n_inside = (fractions >= 1.0 - threshold).sum(axis=1)
+        # the same few sets stand in all rows: each is spelt once
+        codes, inverse = np.unique(np.where(np.arange(len(answers)) < n_inside[:, None], order, -1), axis=0,
+                                   return_inverse=True)
+        names = ['{' + ', '.join(answers[i] for i in code if i >= 0) + '}' for code in codes]
+        return np.array(names, dtype=str)[inverse.ravel()] if len(names) else np.zeros(0, dtype='U2')
+
+    def intervals(self, question):
+        """
+        Central intervals of each fraction that hold 68 per cent.
+
+        Of the Beta distribution with the fraction as its mean and the same standard deviation.
+
+        Parameters
+        ----------
+        question : str
+
+        Returns
+        -------
+        low, high : (N, n_answers) float32 arrays
+        """
+        mean = self.fractions[question].astype(float)
+        room = mean * (1.0 - mean)
+        variance = np.clip(self.deviation[question].astype(float) ** 2, 1e-8, MOST_VARIANCE * room + 1e-12)
+        total = np.maximum(room, 1e-9) / variance - 1.0
+        tails = [(1.0 - INTERVAL) / 2.0, (1.0 + INTERVAL) / 2.0]
+        # a fraction of zero or one has no room for an interval, and the distribution no parameter of zero
+        shapes = np.maximum(mean * total, 1e-6), np.maximum((1.0 - mean) * total, 1e-6)
+        return tuple(betaincinv(*shapes, tail).astype(np.float32) for tail in tails)
+
+
+def predict_morphology(latents, bundle, *, errors=None, samples=0, device='auto'):
+    """
+    Predict the votes of galaxies.
+
+    Parameters
+    ----------
+    latents : (N, n_latents) array
+        NaN in rows that have none.
+    bundle : `~galvae_affiliated.ModelBundle`
+    errors : (N, n_latents) array, optional
+        Standard deviations of the latents; needed for ``samples``.
+    samples : int, optional
+        How many latents are drawn from each posterior, for the deviations; 0 leaves these out.
+    device : {'auto', 'cpu', 'cuda'}, optional
+
+    Returns
+    -------
+    morphology : `Morphology`
+
+    Raises
+    ------
+    ValueError
+        If ``samples`` is less than zero or one, or there are no errors.
+    """
+    if samples and (samples < 2 or errors is None):
+        raise ValueError(f'samples is {samples}{"" if errors is not None else " and the latents have no errors"}; '
+                         'expected two or more, and the errors of the latents')
+    heads = Heads(bundle, device)
+    rows = np.isfinite(latents).all(axis=1)
+    fractions, deviation = np.full((2, len(latents), heads.n_columns), np.nan, dtype=np.float32)
+    if rows.any():
+        fractions[rows], concentration = heads(latents[rows])
+        if samples:
+            deviation[rows] = deviations(heads, latents[rows], errors[rows], samples)
+    by_question = heads.split(fractions)
+    return Morphology(by_question, reach_fractions(by_question, bundle.manifest['questions']),
+                      heads.split(deviation) if samples else None)
+
+
+class Heads:
+    """The heads of a bundle, and where the columns of each question are."""
+
+    def __init__(self, bundle, device):
+        self.questions = bundle.questions
+        self.runner = bundle.runner('heads', device=device, batch_size=HEADS_BATCH)
+        # bundles of before heads had a scatter have one output
+        self.scatters = bundle.manifest.get('heads', {}).get('volunteers', 0) > 1
+        self.n_answers = [len(answers) for answers in self.questions.values()]
+        self.n_columns = sum(self.n_answers)
+
+    def __call__(self, latents):
+        """(N, n_columns) fractions and (N, n_columns) concentrations of their Dirichlet distributions, or None."""
+        if not self.scatters:
+            return self.runner({'latent': latents}, ['fractions'])[0], None
+        fractions, concentration = self.runner({'latent': latents}, ['fractions', 'concentration'])
+        return fractions, np.repeat(concentration, self.n_answers, axis=1)
+
+    def split(self, columns):
+        """Question to its columns."""
+        parts = np.split(columns, np.cumsum(self.n_answers)[:-1], axis=1)
+        return dict(zip(self.questions, parts))
+
+
+def deviations(heads, latents, errors, samples):
+    """
+    Standard deviation of the fractions over latents drawn from their posteriors, and of votes at equal latents.
+
+    The same normal deviates serve every row, so that what a row gets does not depend on its neighbours.
+    """
+    drawn = np.random.default_rng(0).standard_normal((samples, latents.shape[1])).astype(np.float32)
+    mean, square, scatter = (np.zeros((len(latents), heads.n_columns)) for _ in range(3))
+    for deviates in drawn - drawn.mean(axis=0):
+        fractions, concentration = heads(latents + errors * deviates)
+        mean += fractions / samples
+        square += fractions.astype(float) ** 2 / samples
+        if concentration is not None:
+            scatter += fractions * (1.0 - fractions) / (1.0 + concentration) / samples
+    return np.sqrt(np.maximum(square - mean ** 2, 0.0) * samples / (samples - 1) + scatter)
+
+
+def reach_fractions(fractions, tree):
+    """
+    Share of the volunteers who are asked each question: the product of the fractions that lead to it.
+
+    Parameters
+    ----------
+    fractions : dict of str to (N, n_answers) arrays
+    tree : dict
+        ``questions`` of a manifest: ``answers`` and ``parent`` of each.
+
+    Returns
+    -------
+    reach : dict of str to (N,) arrays
+        NaN where the fractions are.
+    """
+    reach = {}
+
+    def of(question):
+        if question not in reach:
+            parent = tree[question].get('parent')
+            known = np.where(np.isfinite(fractions[question][:, 0]), 1.0, np.nan).astype(np.float32)
+            reach[question] = known if parent is None else (
+                of(parent[0]) * fractions[parent[0]][:, tree[parent[0]]['answers'].index(parent[1])])
+        return reach[question]
+
+    return {question: of(question) for question in tree}
+
+
+def set_threshold(bundle, question, coverage):
+    """
+    Threshold of a question's prediction sets.
+
+    Parameters
+    ----------
+    bundle : `~galvae_affiliated.ModelBundle`
+    question : str
+    coverage : float
+        Share of the galaxies whose most voted answer is in the set.
+
+    Returns
+    -------
+    threshold : float or None
+        None if the model has no such sets of this question.
+
+    Raises
+    ------
+    ValueError
+        If the coverage lies outside of what the model was calibrated for.
+    """
+    sets = bundle.manifest.get('prediction_sets', {'coverages': [], 'questions': {}})
+    if not sets['questions']:
+        return None
+    lowest, highest = sets['coverages'][0], sets['coverages'][-1]
+    if not lowest <= coverage <= highest:
+        raise ValueError(f'coverage is {coverage}; the prediction sets of {bundle.name} are calibrated from '
+                         f'{lowest} to {highest}')
+    if question not in sets['questions']:
+        return None
+    place = int(np.searchsorted(sets['coverages'], coverage - 1e-9))  # the next larger one that is tabulated
+    return sets['questions'][question]['thresholds'][place]
