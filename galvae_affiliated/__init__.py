@@ -17,6 +17,7 @@ except ImportError:  # a checkout that was never built
 # name: the module that defines it
 PUBLIC = {
     'encode_catalog': 'catalog',
+    'stream_catalog': 'streaming',
     'make_cutouts': 'fields',
     'CutoutStack': 'cutouts',
     'LatentTransformer': 'transformer',

@@ -1,9 +1,10 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """The whole way in one call: images and catalogue to a table with latents and morphology."""
 
-from galvae_affiliated.columns import planned_names, refuse_taken, result_columns, with_columns
+from galvae_affiliated.columns import refuse_taken, with_columns
 from galvae_affiliated.fields import open_field
 from galvae_affiliated.registry import get_model
+from galvae_affiliated.results import planned_names, result_columns
 from galvae_affiliated.transformer import Encoding, LatentTransformer
 
 __all__ = ['encode_catalog']
@@ -12,8 +13,9 @@ CHUNK = 256  # cutouts in memory at a time
 
 
 def encode_catalog(images, catalog=None, bundle=None, *, bands=None, unit=None, zero_point=None, pixel_scale=None,
-                   subtract_sky=None, radius=None, radius_unit=None, rendering=None, morphology=True,
-                   reconstruction=True, split=False, overwrite=False, device='auto', batch_size=64, progress=None):
+                   subtract_sky=None, radius=None, radius_unit=None, rendering=None, morphology=True, coverage=0.9,
+                   samples=0, reconstruction=True, split=False, overwrite=False, device='auto', batch_size=64,
+                   progress=None):
     """
     Add latents, predicted morphology and flags to a catalogue.
 
@@ -52,7 +54,9 @@ def encode_catalog(images, catalog=None, bundle=None, *, bands=None, unit=None, 
     rendering : str, optional
         Name of the model's rendering of flux; None takes the first for the bands.
     morphology : bool, optional
-        Add the predicted vote fractions.
+        Add the predicted vote fractions, answers and prediction sets.
+    coverage, samples : optional
+        Of the prediction sets and the intervals; see `~galvae_affiliated.add_morphology`.
     reconstruction : bool, optional
         Add ``galvae_recon_chi2``; it costs about half of the time.
     split : bool, optional
@@ -87,11 +91,12 @@ def encode_catalog(images, catalog=None, bundle=None, *, bands=None, unit=None, 
     maker, table = open_field(images, catalog, bundle, bands=bands, unit=unit, zero_point=zero_point,
                               pixel_scale=pixel_scale, subtract_sky=subtract_sky, radius=radius,
                               radius_unit=radius_unit, rendering=rendering)
-    names = planned_names(bundle, split=split, reconstruction=reconstruction, morphology=morphology)
+    options = {'split': split, 'morphology': morphology, 'coverage': coverage, 'samples': samples}
+    names = planned_names(bundle, reconstruction=reconstruction, **options)
     refuse_taken(table, names, overwrite=overwrite)
     transformer = LatentTransformer(bundle, device=device, batch_size=batch_size)
     encoding = encode_in_chunks(maker.chunks(CHUNK), len(maker), transformer, reconstruction, progress)
-    columns = result_columns(encoding, bundle, split=split, morphology=morphology, device=device)
+    columns = result_columns(encoding, bundle, device=device, **options)
     return with_columns(table, columns, overwrite=overwrite)
 
 
@@ -121,3 +126,24 @@ def encode_in_chunks(stacks, n_rows, transformer, reconstruction, progress=None)
         if progress is not None:
             progress(done, n_rows)
     return Encoding.concatenate(parts)
+
+
+def row_slices(n_rows, size, start=0):
+    """
+    Slices of rows that follow one another.
+
+    Parameters
+    ----------
+    n_rows : int
+        Where the last one ends.
+    size : int
+        Rows of each but the last.
+    start : int, optional
+        First row.
+
+    Returns
+    -------
+    slices : list of slice
+        An empty one where there are no rows.
+    """
+    return [slice(i, min(i + size, n_rows)) for i in range(start, n_rows, size)] or [slice(start, start)]

@@ -2,7 +2,9 @@
 """Sets of ready-made cutouts: Galaxy Zoo's Parquet layout, and folders of FITS files."""
 
 import io
+import json
 import logging
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +17,15 @@ from galvae_affiliated._detect import HOT, find
 from galvae_affiliated._petrosian import petrosian_r90
 from galvae_affiliated._resample import resample
 from galvae_affiliated._sources import split_bands
-from galvae_affiliated.catalog import CHUNK, encode_in_chunks
-from galvae_affiliated.columns import result_columns, with_columns
+from galvae_affiliated.catalog import CHUNK, encode_in_chunks, row_slices
+from galvae_affiliated.columns import with_columns
 from galvae_affiliated.cutouts import MIN_RADIUS, CutoutStack, empty_flag
 from galvae_affiliated.fields import cutout_maker, flux_renderings, read_field
 from galvae_affiliated.flags import GalvaeFlags
 from galvae_affiliated.images import pixel_area, stated_calibration
 from galvae_affiliated.positions import Positions
 from galvae_affiliated.registry import get_model
+from galvae_affiliated.results import planned_names, result_columns
 from galvae_affiliated.transformer import LatentTransformer
 
 __all__ = ['FitsFolder', 'ParquetSet', 'encode_cutout_set']
@@ -36,8 +39,8 @@ SKY_TOLERANCE = 0.03  # composite levels; a rendering is recognised by the level
 
 
 def encode_cutout_set(path, bundle=None, *, pixel_scale=None, scaled=False, rendering=None, bands=None, unit=None,
-                      zero_point=None, morphology=True, reconstruction=True, split=False, device='auto',
-                      batch_size=64, progress=None):
+                      zero_point=None, morphology=True, coverage=0.9, samples=0, reconstruction=True, split=False,
+                      device='auto', batch_size=64, progress=None):
     """
     Encode a set of cutouts, one row a cutout.
 
@@ -60,7 +63,7 @@ def encode_cutout_set(path, bundle=None, *, pixel_scale=None, scaled=False, rend
         Legacy Surveys' viewer by the level of their sky.
     bands, unit, zero_point : optional
         Of FITS cutouts; see `~galvae_affiliated.encode_catalog`.
-    morphology, reconstruction, split, device, batch_size, progress : optional
+    morphology, coverage, samples, reconstruction, split, device, batch_size, progress : optional
         See `~galvae_affiliated.encode_catalog`.
 
     Returns
@@ -74,26 +77,53 @@ def encode_cutout_set(path, bundle=None, *, pixel_scale=None, scaled=False, rend
         If the file is not such a set.
     """
     bundle = get_model(bundle)
-    path = Path(path)
-    if path.is_dir():
-        cutouts = FitsFolder(path, bundle, pixel_scale=pixel_scale, scaled=scaled, rendering=rendering, bands=bands,
-                             unit=unit, zero_point=zero_point)
-    else:
-        if not (bands is None and unit is None and zero_point is None):
-            raise ValueError(f'{path}: bands, unit and zero_point go with FITS cutouts, not with colour images')
-        cutouts = ParquetSet(path, bundle, pixel_scale=pixel_scale, scaled=scaled, rendering=rendering)
+    options = {'split': split, 'morphology': morphology, 'coverage': coverage, 'samples': samples}
+    planned_names(bundle, reconstruction=reconstruction, **options)  # a wrong option is refused before the work
+    cutouts = open_cutout_set(path, bundle, pixel_scale=pixel_scale, scaled=scaled, rendering=rendering, bands=bands,
+                              unit=unit, zero_point=zero_point)
     transformer = LatentTransformer(bundle, device=device, batch_size=batch_size)
     ids = []
+    stacks = without_names(cutouts.chunks(CHUNK), ids)
+    encoding = encode_in_chunks(stacks, len(cutouts), transformer, reconstruction, progress)
+    columns = result_columns(encoding, bundle, device=device, **options)
+    return with_columns(Table([id_column(ids)]), columns, overwrite=False)
 
-    def stacks():
-        for names, stack in cutouts.chunks(CHUNK):
-            ids.extend(names)
-            yield stack
 
-    encoding = encode_in_chunks(stacks(), len(cutouts), transformer, reconstruction, progress)
-    table = Table([Column(np.array(ids, dtype=str), name='id_str', description='identifier of the cutout')])
-    columns = result_columns(encoding, bundle, split=split, morphology=morphology, device=device)
-    return with_columns(table, columns, overwrite=False)
+def open_cutout_set(path, bundle, *, bands=None, unit=None, zero_point=None, **options):
+    """
+    The set of cutouts at a path.
+
+    Parameters
+    ----------
+    path : str or path
+    bundle : `~galvae_affiliated.ModelBundle`
+    bands, unit, zero_point : optional
+        Of FITS cutouts.
+    **options
+        ``pixel_scale``, ``scaled`` and ``rendering``; see `encode_cutout_set`.
+
+    Returns
+    -------
+    cutouts : `FitsFolder` or `ParquetSet`
+    """
+    path = Path(path)
+    if path.is_dir():
+        return FitsFolder(path, bundle, bands=bands, unit=unit, zero_point=zero_point, **options)
+    if not (bands is None and unit is None and zero_point is None):
+        raise ValueError(f'{path}: bands, unit and zero_point go with FITS cutouts, not with colour images')
+    return ParquetSet(path, bundle, **options)
+
+
+def without_names(pairs, names):
+    """Yield the stacks of pairs of identifiers and stack; the identifiers are appended to ``names``."""
+    for some, stack in pairs:
+        names.extend(some)
+        yield stack
+
+
+def id_column(names):
+    """The column of identifiers."""
+    return Column(np.array(names, dtype=str), name='id_str', description='identifier of the cutout')
 
 
 class ParquetSet:
@@ -135,11 +165,30 @@ class ParquetSet:
 
     def chunks(self, size):
         """Yield identifiers and `~galvae_affiliated.CutoutStack` of ``size`` rows at a time."""
-        if not len(self):
-            yield [], stack_of([], self.bundle.grid)
-        for batch in self.file.iter_batches(size, columns=self.columns):
-            rows = batch.to_pylist()
+        return self.stacks(row_slices(len(self), size))
+
+    def stacks(self, slices):
+        """Yield identifiers and `~galvae_affiliated.CutoutStack` of slices of rows that follow one another."""
+        known = self.rows(slices[0].start)
+        for part in slices:
+            rows = list(islice(known, part.stop - part.start))
             yield [str(row['id_str']) for row in rows], stack_of([self.cutout(row) for row in rows], self.bundle.grid)
+
+    def rows(self, start):
+        """Yield the rows from ``start`` on as dicts; row groups that end before it are not read."""
+        about = self.file.metadata
+        ends = np.cumsum([about.row_group(i).num_rows for i in range(about.num_row_groups)], dtype=int)
+        groups = np.flatnonzero(ends > start)
+        if not len(groups):
+            return
+        skipped = start - (ends[groups[0]] - about.row_group(int(groups[0])).num_rows)
+        for batch in self.file.iter_batches(CHUNK, row_groups=groups.tolist(), columns=self.columns):
+            yield from batch.slice(min(skipped, len(batch))).to_pylist()
+            skipped -= min(skipped, len(batch))
+
+    def contents(self):
+        """Texts that differ if the file holds something else: its metadata have the size and range of each column."""
+        return [json.dumps(self.file.metadata.to_dict(), default=str)]
 
     def cutout(self, row):
         """(cutout, rendering, flags, radius, pixel scale) of one row."""
@@ -185,9 +234,17 @@ class FitsFolder:
 
     def chunks(self, size):
         """Yield identifiers and `~galvae_affiliated.CutoutStack` of ``size`` files at a time."""
-        for start in range(0, len(self), size):
-            files = self.files[start:start + size]
+        return self.stacks(row_slices(len(self), size))
+
+    def stacks(self, slices):
+        """Yield identifiers and `~galvae_affiliated.CutoutStack` of slices of the files."""
+        for part in slices:
+            files = self.files[part]
             yield [identifier(f) for f in files], stack_of([self.cutout(f) for f in files], self.bundle.grid)
+
+    def contents(self):
+        """Texts that differ if the folder holds something else: name and size of each file."""
+        return [f'{file.name} {file.stat().st_size}\n' for file in self.files]
 
     def cutout(self, path):
         """(cutout, rendering, flags, radius, pixel scale) of one file."""

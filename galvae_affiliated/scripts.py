@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from galvae_affiliated import __version__
-from galvae_affiliated._train_scripts import add_sweep, add_train
+from galvae_affiliated._train_scripts import add_fit_heads, add_sweep, add_train
 from galvae_affiliated.exceptions import DeviceError, GalvaeWarning
 
 __all__ = ['main']
@@ -79,6 +79,7 @@ def parser():
     add_encode(commands)
     add_train(commands)
     add_sweep(commands)
+    add_fit_heads(commands)
     demo = commands.add_parser('demo', help='encode the simulated field that comes with the package')
     demo.add_argument('-o', '--output', default='galvae_demo', help='folder for the table and the picture')
     demo.add_argument('--device', choices=('auto', 'cpu', 'cuda'), default='auto')
@@ -116,8 +117,15 @@ def add_encode(commands):
     p.add_argument('--model', metavar='NAME', help='name or file of the model')
     p.add_argument('--device', choices=('auto', 'cpu', 'cuda'), default='auto')
     p.add_argument('--batch-size', type=int, default=64)
+    p.add_argument('--chunk', type=int, metavar='N',
+                   help='write N rows at a time to .parquet or .fits: for more than fits in memory, and a run that is '
+                   'ended goes on if the same command is given again')
     p.add_argument('--split', action='store_true', help='a scalar column a latent')
-    p.add_argument('--no-morphology', action='store_true', help='leave out the vote fractions')
+    p.add_argument('--no-morphology', action='store_true', help='leave out the vote fractions, answers and sets')
+    p.add_argument('--coverage', type=float, default=0.9, metavar='SHARE',
+                   help='of galaxies whose most voted answer is in the prediction set, 0.5 to 0.99 (default 0.9)')
+    p.add_argument('--samples', type=int, default=0, metavar='N',
+                   help='latents to draw from each posterior, for intervals of the fractions; 32 are enough')
     p.add_argument('--no-reconstruction', action='store_true', help='leave out galvae_recon_chi2; faster')
     p.add_argument('--picture', metavar='PNG', help='draw the largest galaxies with their predictions')
     p.set_defaults(run=run_encode)
@@ -128,35 +136,45 @@ def run_encode(options):
     kind, keywords = output_format(options.output)
     check_output(options.output, options.overwrite)
     check_combinations(options, kind)
-    if is_cutout_set(options.images):
-        table = encode_set(options)
-    else:
-        table = encode_field(options)
-    write(table, options.output, kind, keywords)
-    tell(f'{len(table)} rows written to {options.output}')
+    encode = encode_set if is_cutout_set(options.images) else encode_field
+    n_rows = encode(options, lambda table: write(table, options.output, kind, keywords))
+    tell(f'{n_rows} rows written to {options.output}')
 
 
 def check_combinations(options, kind):
     """Refuse before the work what could not be done after it."""
+    if options.chunk is not None:
+        import_module('galvae_affiliated.streaming').checked_output(options.output, options.chunk, options.overwrite)
+        if options.picture:
+            raise ValueError('--picture takes the whole table; leave out --chunk')
     if kind == 'ascii.csv' and not options.split:
         raise ValueError(f'{options.output}: CSV has no vector columns; --split makes a column a latent')
+    if options.samples and options.no_morphology:
+        raise ValueError('--samples is for intervals of the vote fractions; leave out --no-morphology')
     if options.picture and options.no_morphology:
         raise ValueError('--picture shows the vote fractions; leave out --no-morphology')
     if options.picture:
         import_module('galvae_affiliated.pictures').check_matplotlib()
 
 
-def encode_set(options):
+def encode_set(options, write_table):
+    """Encode a set and write its table; returns the number of rows."""
     from galvae_affiliated.cutout_sets import encode_cutout_set
 
     for name in ('catalog', 'radius_column', 'radius_unit', 'picture'):
         if getattr(options, name):
             raise ValueError(f'--{name.replace("_", "-")} goes with images of a field, not with a set of cutouts')
-    return encode_cutout_set(options.images[0], options.model, pixel_scale=options.pixel_scale, scaled=options.scaled,
-                             bands=options.bands, **common(options))
+    keywords = {'pixel_scale': options.pixel_scale, 'scaled': options.scaled, 'bands': options.bands, **common(options)}
+    if options.chunk is not None:
+        from galvae_affiliated.streaming import stream_cutout_set
+
+        return stream_cutout_set(options.images[0], options.output, options.model, chunk=options.chunk,
+                                 overwrite=options.overwrite, **keywords)
+    return write_table(encode_cutout_set(options.images[0], options.model, **keywords))
 
 
-def encode_field(options):
+def encode_field(options, write_table):
+    """Encode a field and write its table; returns the number of rows."""
     from astropy.table import Table
 
     from galvae_affiliated.catalog import encode_catalog
@@ -167,16 +185,22 @@ def encode_field(options):
     catalog = None if options.catalog is None else read_catalog(options.catalog)
     settings = {'bands': options.bands, 'pixel_scale': options.pixel_scale, 'radius': options.radius_column,
                 'radius_unit': options.radius_unit}
-    table = encode_catalog(images, catalog, options.model, overwrite=options.overwrite, **settings, **common(options))
+    keywords = {'overwrite': options.overwrite, **settings, **common(options)}
+    if options.chunk is not None:
+        from galvae_affiliated.streaming import stream_catalog
+
+        return stream_catalog(images, catalog, options.output, options.model, chunk=options.chunk, **keywords)
+    table = encode_catalog(images, catalog, options.model, **keywords)
     if options.picture:
         draw(images, Table(table, copy=False), options, settings)
-    return table
+    return write_table(table)
 
 
 def common(options):
     """Keywords that fields and sets share."""
     return {'unit': options.unit, 'zero_point': zero_point(options.zero_point), 'rendering': options.rendering,
-            'morphology': not options.no_morphology, 'reconstruction': not options.no_reconstruction,
+            'morphology': not options.no_morphology, 'coverage': options.coverage, 'samples': options.samples,
+            'reconstruction': not options.no_reconstruction,
             'split': options.split, 'device': options.device, 'batch_size': options.batch_size, 'progress': progress()}
 
 
@@ -259,7 +283,7 @@ def check_output(path, overwrite):
 
 
 def write(table, path, kind, keywords):
-    """Write beside the target, then rename: a run that is ended leaves no half table."""
+    """Write beside the target, then rename: a run that is ended leaves no half table. Returns the number of rows."""
     if kind in ('votable', 'ascii.csv'):
         table = without_coordinates(table)
     unfinished = Path(path).with_name(f'.{Path(path).name}.part')
@@ -268,6 +292,7 @@ def write(table, path, kind, keywords):
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
+    return len(table)
 
 
 def without_coordinates(table):
