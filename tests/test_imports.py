@@ -69,6 +69,7 @@ def imported(path):
         ('lightning', {'training'}),
         ('onnx', {'training'}),
         ('reproject', {'images.py'}),
+        ('distributed', {'_workers.py'}),
         ('matplotlib', {'pictures.py', 'training'}),
     ],
 )

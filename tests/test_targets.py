@@ -13,7 +13,7 @@ from galvae_affiliated.targets import add_targets, target_columns
 torch = pytest.importorskip('torch')
 pytest.importorskip('onnx')
 
-from galvae_affiliated.training import target_networks, targets  # noqa: E402
+from galvae_affiliated.training import target_networks  # noqa: E402
 from galvae_affiliated.training.targets import fit_targets, with_targets  # noqa: E402
 
 # the exporter of PyTorch warns of its own ways

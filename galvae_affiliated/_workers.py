@@ -1,0 +1,177 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""One model a worker of a Dask cluster, loaded once, with as many threads as the worker has."""
+
+import contextlib
+import importlib
+import os
+import threading
+
+from galvae_affiliated._onnx import GraphRunner
+from galvae_affiliated.bundle import ModelBundle
+from galvae_affiliated.registry import get_model
+
+try:
+    import distributed
+    from distributed import WorkerPlugin
+except ImportError:  # said by `need` when a cluster is asked for
+    distributed, WorkerPlugin = None, object
+
+__all__ = ['current', 'need', 'resident', 'share_model']
+
+THREADS = 'OMP_NUM_THREADS'
+MODELS = {}  # SHA-256 of a bundle: the model that this process keeps loaded
+LOCK = threading.RLock()
+
+
+def share_model(bundle=None, client=None):
+    """
+    Send a model to all workers of a cluster, once; also to those that join or are started anew later.
+
+    Parameters
+    ----------
+    bundle : `~galvae_affiliated.ModelBundle`, str or path, optional
+        The model, its name, or its file, which only this process has to see; None takes the default.
+    client : ``distributed.Client``, optional
+        None takes the current one.
+
+    Returns
+    -------
+    model_id : str
+        The model's id, such as 'gz2-sdss-v1@3f9d0c2ab715'. As ``bundle`` of
+        `encode_partition` it stands for the model, on the workers and here.
+
+    Raises
+    ------
+    ImportError
+        If Dask is not installed.
+    ValueError
+        If there is no client.
+    """
+    client, model = current(client), resident(bundle)
+    # a plugin and not scattered data: these die with the workers that hold them
+    client.register_plugin(ModelPlugin(model), name=f'galvae-{model.sha256}')
+    return model.id
+
+
+class WorkerModel(ModelBundle):
+    """
+    A bundle whose sessions stay: who asks for a runner of the same settings again gets the same.
+
+    Parameters
+    ----------
+    bundle : `~galvae_affiliated.ModelBundle`
+    """
+
+    def __init__(self, bundle):
+        super().__init__(bundle.manifest, bundle._parts)
+        self._runners = {}
+
+    def __reduce__(self):
+        return ModelBundle, (self._manifest, self._parts)
+
+    def runner(self, graph, *, device='auto', batch_size=64):
+        """See `~galvae_affiliated.ModelBundle`."""
+        settings = graph, device, batch_size
+        with LOCK:
+            if settings not in self._runners:
+                self._runners[settings] = WorkerRunner(self._parts[f'{graph}.onnx'], device=device,
+                                                       batch_size=batch_size)
+            return self._runners[settings]
+
+
+class WorkerRunner(GraphRunner):
+    """A runner whose session has as many threads as the Dask worker, and is built by one thread of it alone."""
+
+    def start(self):
+        """See `~galvae_affiliated._onnx.GraphRunner`."""
+        if self._session is None:
+            with LOCK, session_threads(worker_threads()):
+                super().start()
+        return self._session
+
+
+def worker_threads():
+    """Threads of the Dask worker that runs this task; None elsewhere."""
+    try:
+        return None if distributed is None else distributed.get_worker().state.nthreads
+    except ValueError:
+        return None
+
+
+@contextlib.contextmanager
+def session_threads(number):
+    """
+    Sessions that are built in this context have ``number`` threads at most; None leaves it as it is.
+
+    By the variable of the environment: Dask sets it to 1 in its workers, and it is restored for other libraries.
+    """
+    before = os.environ.get(THREADS)
+    if number is not None and before != str(number):
+        os.environ[THREADS] = str(number)
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(THREADS, None)
+        elif os.environ.get(THREADS) != before:
+            os.environ[THREADS] = before
+
+
+class ModelPlugin(WorkerPlugin):
+    """
+    Gives a model to each worker when it starts.
+
+    Parameters
+    ----------
+    bundle : `~galvae_affiliated.ModelBundle`
+    """
+
+    idempotent = True  # registered again, it is not sent again
+
+    def __init__(self, bundle):
+        self.bundle = bundle
+
+    def setup(self, worker):
+        """Keep the model; its sessions are built when the first task needs them."""
+        resident(self.bundle)
+
+
+def resident(bundle):
+    """
+    The model as this process keeps it.
+
+    Parameters
+    ----------
+    bundle : str, path, `~galvae_affiliated.ModelBundle` or None
+        Also the id of a model that is kept already.
+
+    Returns
+    -------
+    model : `WorkerModel`
+    """
+    with LOCK:
+        for model in MODELS.values():
+            if model.id == bundle:
+                return model
+        model = get_model(bundle)
+        if model.sha256 not in MODELS:
+            MODELS[model.sha256] = WorkerModel(model)
+        return MODELS[model.sha256]
+
+
+def need(name):
+    """A module of the extra ``dask``, or an error that says how to get it."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise ImportError(f"galvae_affiliated.distributed needs {name.partition('.')[0]}: "
+                          "pip install 'galvae_affiliated[dask]'") from None
+
+
+def current(client):
+    """The client that is given, or the one that this process has."""
+    need('distributed')
+    try:
+        return distributed.Client.current() if client is None else client
+    except ValueError:
+        raise ValueError('there is no Dask client; give one, such as distributed.Client(n_workers=2)') from None
