@@ -3,11 +3,12 @@
 The default model beside what else could be done with the same images and votes.
 
     compare.py GALAXIES.parquet --encoded DEFAULT.parquet --supervised SUPERVISED.parquet --plain NAME=MODEL.galvae ...
-               --json OUT.json --rst OUT.inc
+               --heads NAME=MODEL.galvae ... --json OUT.json --rst OUT.inc
 
 DEFAULT.parquet is what ``galvae encode GALAXIES.parquet`` writes; SUPERVISED.parquet is what ``supervised.py predict``
 writes. Of each other model the latents go through a random forest that is fitted on the votes of ``train``, and so do
-the 40 first principal components of the images, and the default model's own latents. All are scored on the same
+the 40 first principal components of the images, and the default model's own latents. Models of ``--heads`` are what
+``galvae fit-heads`` made of the default model: their heads answer from its latents. All are scored on the same
 galaxies of ``test``, and on those of them that were not selected by their votes.
 """
 
@@ -23,6 +24,7 @@ from sklearn.ensemble import RandomForestRegressor
 
 from galvae_affiliated import LatentTransformer, get_model
 from galvae_affiliated.cutout_sets import ParquetSet
+from galvae_affiliated.morphology import predict_morphology
 
 N_COMPONENTS, PCA_GALAXIES, PCA_BINNING = 40, 6000, 2
 TREES, LEAST_IN_LEAF = 300, 3
@@ -74,6 +76,11 @@ def read_latents(path, ids):
     return latents[[place[i] for i in ids]]
 
 
+def answered(bundle, latents):
+    """Question to the fractions that a model's heads predict."""
+    return predict_morphology(latents, bundle).fractions
+
+
 def predictions(options, learn_ids, learn_votes, test_ids):
     """Method to predicted fractions of the test galaxies."""
     known = np.any([v.weight > 0 for v in learn_votes.values()], axis=0)
@@ -82,6 +89,9 @@ def predictions(options, learn_ids, learn_votes, test_ids):
     found = {'default model': read_predictions(options.encoded, test_ids)}
     found['default latents, forest'] = forest_fractions(read_latents(options.encoded, learn_ids), votes,
                                                         read_latents(options.encoded, test_ids))
+    for item in options.heads:
+        name, path = item.split('=', 1)
+        found[name] = answered(get_model(path), read_latents(options.encoded, test_ids))
     if options.supervised:
         found['supervised network'] = read_predictions(options.supervised, test_ids)
     bundle = get_model()
@@ -158,6 +168,7 @@ def main():
     parser.add_argument('--encoded', required=True)
     parser.add_argument('--supervised')
     parser.add_argument('--plain', nargs='*', default=[], metavar='NAME=MODEL')
+    parser.add_argument('--heads', nargs='*', default=[], metavar='NAME=MODEL')
     parser.add_argument('--json', required=True)
     parser.add_argument('--rst', required=True)
     options = parser.parse_args()

@@ -98,6 +98,7 @@ def run_fit_heads(options):
     if options.class_column and options.target:
         raise ValueError('--class-column and --target are fitted one after the other, each on what the other wrote')
     check_installed(*['skl2onnx'] * (options.head == 'forest'))
+    from galvae_affiliated.cards import as_text
     from galvae_affiliated.registry import get_model
     from galvae_affiliated.training.fit_heads import fit_new_heads, fit_new_targets, read_questions
     from galvae_affiliated.training.run import speak_quietly
@@ -116,15 +117,8 @@ def run_fit_heads(options):
         about = bundle.manifest['heads']
     bundle.write(output, overwrite=options.overwrite)
     for key, value in about.items():
-        print(f'{key:24s} {rounded(value)}')
+        print(f'{key:24s} {as_text(value)}')
     print(bundle.id, 'written to', output)
-
-
-def rounded(value):
-    """Figures as text of four digits, whatever holds them."""
-    if isinstance(value, dict):
-        return ', '.join(f'{key} {rounded(part)}' for key, part in value.items())
-    return f'{value:.4g}' if isinstance(value, float) else str(value)
 
 
 def labels_of(options):

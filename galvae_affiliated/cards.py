@@ -42,6 +42,11 @@ def card(bundle):
     if diagnostics:
         lines.append(f'  {"active latents":20s} {diagnostics["active latents"]} of {bundle.n_latents}, '
                      f'{sum(diagnostics["nats a latent"]):.0f} nats in all')
+    if 'heads' in m:
+        lines += ['', 'heads'] + [f'  {key:20s} {as_text(value)}' for key, value in m['heads'].items()]
+    if 'targets' in m:
+        lines += ['', 'targets, of galaxies left out in turn']
+        lines += [f'  {name:20s} {as_text(m["targets"]["report"][name])}' for name in m['targets']['names']]
     if 'invariance' in m:
         lines += ['', 'turned, flipped, shifted'] + [f'  {key}: {value}' for key, value in m['invariance'].items()]
     if 'test' in m['reconstruction']:
@@ -54,6 +59,13 @@ def card(bundle):
         lines += ['', f'beside others, on {name}'] + comparison_lines(methods)
     lines += ['', f'sha256         {bundle.sha256}']
     return '\n'.join(lines)
+
+
+def as_text(value):
+    """Figures to four digits, whatever holds them."""
+    if isinstance(value, dict):
+        return ', '.join(f'{key} {as_text(part)}' for key, part in value.items())
+    return f'{value:.4g}' if isinstance(value, float) else str(value)
 
 
 def score_lines(scores):

@@ -1,0 +1,163 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""
+How well latents tell the structure of simulated galaxies.
+
+    simulated_targets.py [--model MODEL] [--galaxies 3000] [--encoded FITS] [--json OUT] [--rst OUT] [--picture PNG]
+
+GalSim draws Sersic galaxies of known magnitude, colours, half-light radius, index and axis ratio, with the seeing
+(Moffat, 1.2 arcsec), pixels (0.262 arcsec) and depth of the Legacy Surveys. They are encoded as a user's images are,
+radii measured. Regressions are fitted on two thirds, put into a bundle, and measured on the other third through it.
+Tuccillo et al. (2018) do the same with a network on the images themselves.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import galsim
+import numpy as np
+from astropy.table import Table, vstack
+
+from galvae_affiliated import encode_catalog, get_latents, get_model
+from galvae_affiliated.targets import add_targets
+from galvae_affiliated.training.targets import fit_targets, scores, with_targets
+
+PIXEL, SEEING, BETA = 0.262, 1.2, 3.0  # arcsec, arcsec, and the slope of the Moffat profile
+DEPTH = {'g': 23.95, 'r': 23.54, 'z': 22.50}  # 5 sigma of a point source, two passes of the Legacy Surveys
+ZERO_POINT = 22.5  # of nanomaggies
+CELLS = 6  # a mosaic has so many galaxies a side
+CELL, LEAST_CELL = 16, 96  # side of a cell in half-light radii, and in pixels at least
+UNITS = {'mag_r': 'mag', 'g_r': 'mag', 'r_z': 'mag'}
+LABELS = {'mag_r': 'r', 'g_r': 'g - r', 'r_z': 'r - z', 'log_radius': 'log half-light radius / arcsec',
+          'sersic': 'Sersic index', 'axis_ratio': 'axis ratio'}
+DRAWN = ('mag_r', 'log_radius', 'sersic', 'axis_ratio')
+COLUMNS = {'rmse': 'RMSE', 'scatter': 'scatter', 'bias': 'bias', 'r2': 'R2', 'within 1 error': 'within 1 error'}
+
+
+def drawn_galaxies(n, rng):
+    """Table of n galaxies; no parameter depends on another. The radius is that of the circle of the same area."""
+    return Table({'mag_r': rng.uniform(14.5, 18.5, n), 'g_r': rng.uniform(0.2, 1.0, n), 'r_z': rng.uniform(0.2, 0.9, n),
+                  'log_radius': rng.uniform(0.0, 0.5, n), 'axis_ratio': rng.uniform(0.2, 1.0, n),
+                  # GalSim tabulates each index that it meets
+                  'sersic': np.round(rng.uniform(0.5, 6.0, n), 1), 'angle': rng.uniform(0.0, np.pi, n)})
+
+
+def noise(band):
+    """Standard deviation of a pixel in nanomaggies that gives a point source of the band's depth 5 sigma."""
+    sigma = SEEING / 2.355 / PIXEL
+    return 10 ** (0.4 * (ZERO_POINT - DEPTH[band])) / 5 / np.sqrt(4 * np.pi * sigma ** 2)
+
+
+def stamp(galaxy, side, offset):
+    """(side, side) image of a galaxy of unit flux in all; what lies off the stamp is lost."""
+    # coarser than GalSim's default, which is for shears: a hundredth of the light may fold back
+    precision = galsim.GSParams(folding_threshold=1e-2, maximum_fft_size=16384)
+    profile = galsim.Sersic(galaxy['sersic'], 10 ** galaxy['log_radius'], gsparams=precision)
+    profile = profile.shear(q=galaxy['axis_ratio'], beta=galaxy['angle'] * galsim.radians)
+    seen = galsim.Convolve(profile, galsim.Moffat(BETA, fwhm=SEEING), gsparams=precision)
+    return seen.drawImage(nx=side, ny=side, scale=PIXEL, offset=offset).array
+
+
+def mosaic(galaxies, rng):
+    """Band to image in nanomaggies of up to ``CELLS`` squared galaxies, and the table with their positions."""
+    side = max(LEAST_CELL, int(CELL * 10 ** galaxies['log_radius'].max() / PIXEL))
+    images = {band: rng.normal(0.0, noise(band), (CELLS * side, CELLS * side)) for band in DEPTH}
+    placed = galaxies.copy()
+    placed['x'], placed['y'] = np.zeros((2, len(galaxies)))
+    for i, galaxy in enumerate(galaxies):
+        row, column = divmod(i, CELLS)
+        dx, dy = rng.uniform(-0.5, 0.5, 2)
+        light = stamp(galaxy, side, (dx, dy))
+        part = slice(row * side, (row + 1) * side), slice(column * side, (column + 1) * side)
+        magnitudes = {'g': galaxy['mag_r'] + galaxy['g_r'], 'r': galaxy['mag_r'], 'z': galaxy['mag_r'] - galaxy['r_z']}
+        for band, magnitude in magnitudes.items():
+            images[band][part] += light * 10 ** (0.4 * (ZERO_POINT - magnitude))
+        placed['x'][i], placed['y'][i] = column * side + (side - 1) / 2 + dx, row * side + (side - 1) / 2 + dy
+    return {band: image.astype(np.float32) for band, image in images.items()}, placed
+
+
+def encoded_galaxies(n, bundle, seed=0):
+    """Table of the galaxies with their latents, in random order; those of like size share a mosaic."""
+    rng = np.random.default_rng(seed)
+    galaxies = drawn_galaxies(n, rng)
+    galaxies.sort('log_radius')
+    parts = []
+    for start in range(0, n, CELLS ** 2):
+        images, placed = mosaic(galaxies[start:start + CELLS ** 2], rng)
+        parts.append(encode_catalog(images, placed, bundle, unit='nmgy', pixel_scale=PIXEL, morphology=False,
+                                    reconstruction=False))
+        print(f'{start + len(placed)} of {n}', flush=True)
+    return vstack(parts, metadata_conflicts='silent')[rng.permutation(n)]
+
+
+def measured(table, bundle, name):
+    """Scores of a target's columns, and of its mean for comparison."""
+    known = ~np.ma.getmaskarray(table[f'galvae_{name}'])
+    true, value, error = (np.asarray(table[key][known], dtype=float)
+                          for key in (name, f'galvae_{name}', f'galvae_{name}_err'))
+    report = bundle.manifest['targets']['report'][name]
+    return {'galaxies': int(known.sum()), 'regression': report['model'], **scores(true, value, error)}
+
+
+def rst_table(found, baseline):
+    """A list-table with two lines a target: the regression's, and the mean's."""
+    lines = ['.. list-table::', '   :header-rows: 1', '', '   * - target', '     - method']
+    lines += [f'     - {title}' for title in COLUMNS.values()]
+    for name in found:
+        for method, row in ((found[name]['regression'], found[name]), ('mean', baseline[name])):
+            lines += [f'   * - {LABELS[name]}', f'     - {method}']
+            lines += [f'     - {row[key]:.3f}' for key in COLUMNS]
+    return '\n'.join(lines) + '\n'
+
+
+def draw(path, table):
+    """Predicted against true values with their errors."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 8), layout='constrained')
+    for ax, name in zip(figure.subplots(2, 2).flat, DRAWN):
+        ax.errorbar(table[name], table[f'galvae_{name}'], table[f'galvae_{name}_err'], fmt='.', ms=3, lw=0.3, alpha=0.5,
+                    color='#2b6a99')
+        ax.plot(ends := (np.min(table[name]), np.max(table[name])), ends, color='k', lw=1)
+        ax.set_xlabel(f'true {LABELS[name]}')
+        ax.set_ylabel(f'predicted {LABELS[name]}')
+    figure.savefig(path, dpi=110)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--model', help='name or file; the default model if left out')
+    parser.add_argument('--galaxies', type=int, default=3000)
+    parser.add_argument('--encoded', help='table that is read if it exists, and written otherwise')
+    parser.add_argument('--json', help='file for the figures')
+    parser.add_argument('--rst', help='file for a table of them')
+    parser.add_argument('--picture', help='PNG of predicted against true values')
+    options = parser.parse_args()
+    bundle = get_model(options.model)
+    if options.encoded and Path(options.encoded).exists():
+        table = Table.read(options.encoded)
+    else:
+        table = encoded_galaxies(options.galaxies, bundle)
+        if options.encoded:
+            table.write(options.encoded)
+    train, test = table[:2 * len(table) // 3], table[2 * len(table) // 3:]
+    model = fit_targets(get_latents(train, bundle), train['galvae_latent_err'], {name: train[name] for name in LABELS},
+                        radius=train['galvae_radius'])
+    bundle = with_targets(bundle, model, units=UNITS)
+    test = add_targets(test, bundle)
+    found = {name: measured(test, bundle, name) for name in LABELS}
+    baseline = {name: scores(np.array(test[name]), np.full(len(test), train[name].mean()),
+                             np.full(len(test), train[name].std())) for name in LABELS}
+    figures = {'model': bundle.name, 'train': len(train), 'test': len(test), 'targets': found, 'mean': baseline,
+               'left out in turn': bundle.manifest['targets']['report']}
+    print(json.dumps(figures, indent=1))
+    if options.json:
+        Path(options.json).write_text(json.dumps(figures, indent=1))
+    if options.rst:
+        Path(options.rst).write_text(rst_table(found, baseline))
+    if options.picture:
+        draw(options.picture, test)
+
+
+if __name__ == '__main__':
+    main()
