@@ -164,7 +164,9 @@ def run_sweep(options):
     draw_sweep(table, folder / 'sweep.png')
     for line in table.pformat(max_lines=-1, max_width=-1):
         print(line)
-    print('elbow at', elbow(table['n_latents'], table['mse']), 'latents; figure in', folder / 'sweep.png')
+    best = elbow(table['n_latents'], table['mse'])
+    named = 'no elbow: more latents do not lower the error' if best is None else f'elbow at {best} latents'
+    print(f'{named}; figure in {folder / "sweep.png"}')
 
 
 def latent_numbers(text):

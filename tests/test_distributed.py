@@ -316,10 +316,12 @@ def test_a_tile_may_be_cut_into_several_tasks(client, tiles, galaxies, unmeasure
     expected = encode_catalog(tiles[0][0], galaxies, **TILE_OPTIONS)
     assert found.colnames == expected.colnames
     assert found['galvae_radius'].unit == expected['galvae_radius'].unit == 'arcsec'
-    np.testing.assert_allclose(np.ma.filled(found['galvae_latent'], 9), np.ma.filled(expected['galvae_latent'], 9),
-                               **CLOSE)
-    np.testing.assert_allclose(np.asarray(found['galvae_radius'])[unmeasured:],
-                               np.asarray(expected['galvae_radius'])[unmeasured:])
+    np.testing.assert_allclose(
+        np.ma.filled(found['galvae_latent'], 9), np.ma.filled(expected['galvae_latent'], 9), **CLOSE
+    )
+    np.testing.assert_allclose(
+        np.asarray(found['galvae_radius'])[unmeasured:], np.asarray(expected['galvae_radius'])[unmeasured:]
+    )
     assert list(found['x']) == list(galaxies['x'])
     check(second, tiles[1])
 
@@ -333,8 +335,9 @@ def test_parts_are_written_and_a_run_goes_on(client, tiles, tmp_path):
     paths[1].unlink()
     (tmp_path / 'out' / '.part-00001.parquet.0123.part').touch()  # of a worker that was killed
     seen = []
-    again = encode_fields(tiles[:4], client, output=tmp_path / 'out', progress=lambda *done: seen.append(done),
-                          **TILE_OPTIONS)
+    again = encode_fields(
+        tiles[:4], client, output=tmp_path / 'out', progress=lambda *done: seen.append(done), **TILE_OPTIONS
+    )
     assert again == paths
     assert seen == [(4, 4)]
     assert [path.stat().st_mtime_ns == before for path, before in zip(paths, written)] == [True, False, True, True]
@@ -368,8 +371,11 @@ def test_a_tile_that_fails_is_named_after_the_others_are_done(client, tiles, tmp
     bad = (dict.fromkeys('grz', tmp_path / 'bad.fits'), tiles[0][1])
     given = [bad, tiles[1], (tiles[2][0], tmp_path / 'no.fits'), tiles[3]]
     folder = tmp_path / 'out' if output else None
-    with pytest.raises(TileError, match=r'2 of 4 tasks failed: tile 0 \(.*bad.fits\): .*; tile 2 \(.*g.fits\): '
-                                        r'FileNotFoundError: .*no.fits') as error:
+    with pytest.raises(
+        TileError,
+        match=r'2 of 4 tasks failed: tile 0 \(.*bad.fits\): .*; tile 2 \(.*g.fits\): '
+        r'FileNotFoundError: .*no.fits',
+    ) as error:
         encode_fields(given, client, output=folder, **TILE_OPTIONS)
     assert len(error.value.errors) == 2
     assert isinstance(error.value.__cause__, (OSError, ValueError))
@@ -416,8 +422,9 @@ def logged(tile, log, number, delay=0.0):
 
 
 def test_a_worker_that_kills_itself_loses_nothing(client, tiles, tmp_path):
-    given = [functools.partial(once_lost, tile, tmp_path / 'marker') if i == 2 else tile
-             for i, tile in enumerate(tiles)]
+    given = [
+        functools.partial(once_lost, tile, tmp_path / 'marker') if i == 2 else tile for i, tile in enumerate(tiles)
+    ]
     client.wait_for_workers(2)
     pids = set(client.run(os.getpid).values())
     found = encode_fields(given, client, **TILE_OPTIONS)
@@ -504,14 +511,16 @@ def test_a_client_that_is_not_the_current_one(client, monkeypatch, tiles, tmp_pa
 
 
 def test_without_dask():
-    code = ('import sys\n'
-            'sys.modules.update(distributed=None, pandas=None)\n'
-            'from galvae_affiliated.distributed import encode_fields, encode_partition\n'
-            'for function in (encode_fields, encode_partition):\n'
-            '    try:\n'
-            '        function([])\n'
-            '    except ImportError as error:\n'
-            '        print(error)\n')
+    code = (
+        'import sys\n'
+        'sys.modules.update(distributed=None, pandas=None)\n'
+        'from galvae_affiliated.distributed import encode_fields, encode_partition\n'
+        'for function in (encode_fields, encode_partition):\n'
+        '    try:\n'
+        '        function([])\n'
+        '    except ImportError as error:\n'
+        '        print(error)\n'
+    )
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
     message = "galvae_affiliated.distributed needs {}: pip install 'galvae_affiliated[dask]'"
     assert done.stdout.splitlines() == [message.format('distributed'), message.format('pandas')]

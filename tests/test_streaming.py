@@ -34,11 +34,14 @@ def jpeg(r90):
 
 def write_set(path, images, row_group_size=3, **columns):
     """Names get longer from row to row."""
-    names = [f'galaxy-{10 ** i}' for i in range(len(images))]
+    names = [f'galaxy-{10**i}' for i in range(len(images))]
     kind = pa.struct([('bytes', pa.binary())])
     images = pa.array([{'bytes': image} for image in images], kind)
-    pq.write_table(pa.table({'id_str': pa.array(names, pa.string()), 'image': images, **columns}), path,
-                   row_group_size=row_group_size)
+    pq.write_table(
+        pa.table({'id_str': pa.array(names, pa.string()), 'image': images, **columns}),
+        path,
+        row_group_size=row_group_size,
+    )
     return path
 
 
@@ -58,7 +61,7 @@ def sources(galaxies):
     table['x'][5] = 1e9
     table['petro_r90'][7] = -table['petro_r90'][7]
     table['sky'] = SkyCoord(table['ra'], table['dec'])
-    table['name'] = [f'J{10 ** i}' for i in range(9)]
+    table['name'] = [f'J{10**i}' for i in range(9)]
     table['number'] = MaskedColumn(np.arange(9, dtype=np.int16), mask=np.arange(9) == 4, description='a number')
     table['comment'] = MaskedColumn(list('abcdefghi'), mask=np.arange(9) == 8)
     table['fluxes'] = MaskedColumn(np.ones((9, 3), '>f4'), mask=np.arange(27).reshape(9, 3) == 13)
@@ -84,8 +87,13 @@ def assert_same(left, right):
     for name in left.colnames:
         one, other = left[name], right[name]
         assert type(one) is type(other), name
-        assert (one.info.unit, one.info.dtype, one.info.description, one.info.meta, one.shape) == \
-            (other.info.unit, other.info.dtype, other.info.description, other.info.meta, other.shape), name
+        assert (one.info.unit, one.info.dtype, one.info.description, one.info.meta, one.shape) == (
+            other.info.unit,
+            other.info.dtype,
+            other.info.description,
+            other.info.meta,
+            other.shape,
+        ), name
         if isinstance(one, (SkyCoord, Time)):
             assert np.all(one == other), name
             continue
@@ -136,8 +144,10 @@ def test_field_is_the_same_as_at_once(field, sources, bundle_with_sets, tmp_path
     path, expected, done = tmp_path / f'out{suffix}', tmp_path / f'expected{suffix}', []
     options = {'samples': 2, **OPTIONS} if suffix == '.parquet' else FAST
     encode_catalog(field, sources, bundle_with_sets, **options).write(expected)
-    assert stream_catalog(field, sources, path, bundle_with_sets, chunk=3, progress=lambda *n: done.append(n),
-                          **options) == 9
+    assert (
+        stream_catalog(field, sources, path, bundle_with_sets, chunk=3, progress=lambda *n: done.append(n), **options)
+        == 9
+    )
     assert done == [(3, 9), (6, 9), (9, 9)]
     assert_equal_files(path, expected, suffix)
     table = Table.read(path)
@@ -156,7 +166,7 @@ def test_set_is_the_same_as_at_once(cutouts, bundle_with_sets, tmp_path, suffix)
     assert stream_cutout_set(cutouts, path, bundle_with_sets, chunk=4, **options) == 7
     assert_equal_files(path, expected, suffix)
     table = Table.read(path)
-    assert list(table['id_str'].astype(str)) == [f'galaxy-{10 ** i}' for i in range(7)]
+    assert list(table['id_str'].astype(str)) == [f'galaxy-{10**i}' for i in range(7)]
     # a row of the first chunk has no pixel scale: all radii are in pixels
     assert table['galvae_radius'].unit == 'pix'
     assert list(np.isnan(get_latents(table, bundle_with_sets)).any(axis=1)) == [False] * 6 + [True]
@@ -272,8 +282,12 @@ def test_other_contents_of_a_set_are_noticed(cutouts, tmp_path, encoded_rows):
 
 
 def test_nothing_of_a_refused_run_is_left(field, sources, tmp_path):
-    for options, kind in (({'samples': 1}, ValueError), ({'unit': 'K'}, ValueError), ({'size': 2}, TypeError),
-                          ({'batch_size': 0}, ValueError)):
+    for options, kind in (
+        ({'samples': 1}, ValueError),
+        ({'unit': 'K'}, ValueError),
+        ({'size': 2}, TypeError),
+        ({'batch_size': 0}, ValueError),
+    ):
         with pytest.raises(kind):
             stream_catalog(field, sources, tmp_path / 'out.fits', **options)
     lists = Table({'x': [50.0, 60.0], 'y': [50.0, 60.0]})
@@ -313,7 +327,7 @@ def test_no_rows(field, sources, tmp_path, suffix):
 
 def test_rows_of_a_set_from_anywhere(cutouts):
     opened = ParquetSet(cutouts, get_model())
-    names = [f'galaxy-{10 ** i}' for i in range(7)]
+    names = [f'galaxy-{10**i}' for i in range(7)]
     for start in range(8):
         assert [row['id_str'] for row in opened.rows(start)] == names[start:]
     found = [some for some, _ in opened.stacks(row_slices(7, 2, 3))]

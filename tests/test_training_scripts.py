@@ -168,7 +168,7 @@ def test_sweep(sweep, tmp_path):
     with Image.open(tmp_path / 'sweep' / 'sweep.png') as picture:
         assert picture.width > 1000
     assert {path.name for path in (tmp_path / 'sweep').glob('latents-*')} == {'latents-2', 'latents-8'}
-    assert run.out.splitlines()[-1].startswith('elbow at ')
+    assert run.out.splitlines()[-1].startswith(('elbow at ', 'no elbow: '))
 
 
 @pytest.mark.parametrize(
@@ -195,6 +195,11 @@ def test_the_elbow_of_known_curves():
     assert elbow(n, [1.0, 0.5, 0.1, 0.09, 0.08, 0.07]) == 8
     assert elbow(n, [1.0, 0.1, 0.09, 0.08, 0.07, 0.06]) == 4
     assert elbow(n, [1e-3, 8e-4, 6e-4, 4e-4, 5e-5, 4e-5]) == 32
+
+
+def test_an_error_that_does_not_fall_has_no_elbow():
+    assert elbow(np.array([2, 4, 8]), [1.0, 0.5, 1.2]) is None
+    assert elbow(np.array([2, 4]), [1.0, 1.0]) is None
 
 
 @pytest.mark.parametrize('sigma', [0.003, 0.05])

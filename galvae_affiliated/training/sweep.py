@@ -155,15 +155,17 @@ def elbow(latents, mse):
 
     Returns
     -------
-    n_latents : int
+    n_latents : int or None
+        None if the error does not fall from the first number to the last: the latents have collapsed, or the
+        training was too short.
 
     References
     ----------
     Satopaa, V. et al. 2011, 31st Int. Conf. on Distributed Computing Systems Workshops, 166.
     """
     x, y = np.log(np.asarray(latents, dtype=float)), np.asarray(mse, dtype=float)
-    if y[0] == y[-1]:
-        return int(latents[0])
+    if y[0] <= y[-1]:
+        return None
     x, y = (x - x[0]) / (x[-1] - x[0]), (y - y[-1]) / (y[0] - y[-1])
     return int(latents[int(np.argmax(1.0 - x - y))])
 
@@ -199,6 +201,7 @@ def draw_sweep(table, path):
         ax.set_xscale('log', base=2)
         ax.set_xticks(n, [str(x) for x in n])
         ax.set_xlabel('latents')
-        ax.axvline(best, color='0.8', zorder=0)
-    axes[0].set_title(f'elbow at {best}', fontsize='medium', color='0.3')
+        if best is not None:
+            ax.axvline(best, color='0.8', zorder=0)
+    axes[0].set_title('no elbow' if best is None else f'elbow at {best}', fontsize='medium', color='0.3')
     figure.savefig(path, dpi=150)
