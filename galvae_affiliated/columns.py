@@ -9,7 +9,7 @@ from astropy.table import MaskedColumn
 
 from galvae_affiliated.exceptions import ModelMismatchError
 from galvae_affiliated.flags import GalvaeFlags
-from galvae_affiliated.morphology import predict_morphology, set_threshold
+from galvae_affiliated.morphology import predict_morphology, set_thresholds
 from galvae_affiliated.registry import get_model
 from galvae_affiliated.transformer import LatentTransformer, scalar_names
 
@@ -253,14 +253,15 @@ def morphology_columns(morphology, bundle, *, coverage=0.9):
                 name = f'{question}_{answer}_fraction'
                 columns += [column(f'{name}_lo', low[:, i], '16 per cent are below', f'{ucd};stat.min', bundle),
                             column(f'{name}_hi', high[:, i], '16 per cent are above', f'{ucd};stat.max', bundle)]
+    # once: each look at the manifest copies it
+    thresholds = {} if coverage is None else set_thresholds(bundle, coverage)
     for question, answers in bundle.questions.items():
         reach, hidden = morphology.reach[question], ~morphology.applies(question)
         columns += [column(f'{question}_reach_fraction', reach, 'share who are asked', ucd, bundle),
                     column(f'{question}_answer', morphology.likeliest(question, answers), 'likeliest answer',
                            'src.morph.type', bundle, mask=hidden)]
-        threshold = None if coverage is None else set_threshold(bundle, question, coverage)
-        if threshold is not None:
-            sets = morphology.sets(question, answers, threshold)
+        if question in thresholds:
+            sets = morphology.sets(question, answers, thresholds[question])
             columns.append(column(f'{question}_set', sets, f'answers, {100 * coverage:g} % coverage', 'src.morph.type',
                                   bundle, mask=hidden))
     return columns

@@ -222,21 +222,20 @@ def reach_fractions(fractions, tree):
     return {question: of(question) for question in tree}
 
 
-def set_threshold(bundle, question, coverage):
+def set_thresholds(bundle, coverage):
     """
-    Threshold of a question's prediction sets.
+    Thresholds of the prediction sets.
 
     Parameters
     ----------
     bundle : `~galvae_affiliated.ModelBundle`
-    question : str
     coverage : float
         Share of the galaxies whose most voted answer is in the set.
 
     Returns
     -------
-    threshold : float or None
-        None if the model has no such sets of this question.
+    thresholds : dict of str to float
+        Of each question that the model has sets of.
 
     Raises
     ------
@@ -245,12 +244,15 @@ def set_threshold(bundle, question, coverage):
     """
     sets = bundle.manifest.get('prediction_sets', {'coverages': [], 'questions': {}})
     if not sets['questions']:
-        return None
+        return {}
     lowest, highest = sets['coverages'][0], sets['coverages'][-1]
     if not lowest <= coverage <= highest:
         raise ValueError(f'coverage is {coverage}; the prediction sets of {bundle.name} are calibrated from '
                          f'{lowest} to {highest}')
-    if question not in sets['questions']:
-        return None
     place = int(np.searchsorted(sets['coverages'], coverage - 1e-9))  # the next larger one that is tabulated
-    return sets['questions'][question]['thresholds'][place]
+    return {question: entry['thresholds'][place] for question, entry in sets['questions'].items()}
+
+
+def set_threshold(bundle, question, coverage):
+    """The threshold of one question, None if the model has no such sets of it; see `set_thresholds`."""
+    return set_thresholds(bundle, coverage).get(question)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from galvae_affiliated.morphology import ASKED
 from galvae_affiliated.training.losses import dirichlet_loss, vote_loss
 
 __all__ = ['Calibration', 'VoteModel', 'calibrate', 'prediction_sets']
@@ -157,7 +158,7 @@ def minimise(loss, parameters, prior):
         parameter.requires_grad_(False)
 
 
-def prediction_sets(logs, data, questions, *, asked=0.5):
+def prediction_sets(logs, data, questions):
     """
     Thresholds of split conformal prediction: how unlikely an answer may be and still be in the set.
 
@@ -186,7 +187,7 @@ def prediction_sets(logs, data, questions, *, asked=0.5):
     """
     found = {}
     for question, log, fractions, weight in zip(questions, logs, data.fractions, data.weights):
-        rows = data.representative & (weight >= asked)
+        rows = data.representative & (weight >= ASKED)
         n = int(rows.sum())
         if n < LEAST_FOR_SETS:
             continue

@@ -16,7 +16,15 @@ from torch.utils.data import Dataset
 from galvae_affiliated.cutout_sets import FitsFolder, ParquetSet
 from galvae_affiliated.flags import UNMEASURED, GalvaeFlags
 from galvae_affiliated.training.galaxy_zoo import TYPICAL, survey_renderings
-from galvae_affiliated.training.labels import column, question_tree, read_labels, read_votes, voted, with_teacher
+from galvae_affiliated.training.labels import (
+    column,
+    marked,
+    question_tree,
+    read_labels,
+    read_votes,
+    voted,
+    with_teacher,
+)
 from galvae_affiliated.training.preprocess import Preprocess, Rendering
 from galvae_affiliated.training.sampler import MixedSampler
 
@@ -230,8 +238,7 @@ def labelled_set(ids, images, usable, labels, tree, config):
             classes[(labels[config.class_column].astype(str) == name).to_numpy()] = i
     unselected = np.zeros(len(ids), dtype=bool)
     if config.unselected_column:
-        # a CSV file has the word
-        unselected = labels[config.unselected_column].astype(str).str.lower().isin(['true', '1', '1.0']).to_numpy()
+        unselected = marked(labels, config.unselected_column)
     train, held_out = splits(ids, usable, labels, config)
     if config.is_guided and not has_votes[train].any():
         raise ValueError("a guided model needs votes, but no galaxy to learn from has any; take the preset 'beta-vae'")

@@ -128,7 +128,7 @@ def check_parity(module, graph, inputs, outputs, tolerance):
     with torch.inference_mode():
         expected = module(*inputs.values())
     expected = expected if isinstance(expected, tuple) else (expected,)
-    found = GraphRunner(graph, device='cpu')({k: v.numpy() for k, v in inputs.items()}, outputs)
+    found = run_graph(graph, {k: v.numpy() for k, v in inputs.items()}, outputs)
     for name, ours, theirs in zip(outputs, found, expected):
         difference = np.abs(ours - theirs.numpy())
         if not difference.max(initial=0.0) <= tolerance:

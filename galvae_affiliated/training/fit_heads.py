@@ -17,7 +17,7 @@ from galvae_affiliated.registry import get_model
 from galvae_affiliated.training.dataset import validation_rows
 from galvae_affiliated.training.export import replaced_parts, run_graph
 from galvae_affiliated.training.heads import LabelledLatents
-from galvae_affiliated.training.labels import LEAST_GALAXIES, column, question_tree, read_votes, voted
+from galvae_affiliated.training.labels import LEAST_GALAXIES, column, marked, question_tree, read_votes, voted
 from galvae_affiliated.training.targets import fit_targets, with_targets
 from galvae_affiliated.training.votes import fit_votes
 
@@ -87,7 +87,7 @@ def fit_new_heads(bundle, labels, table, *, questions='gz2', suffix='', class_co
     known = np.flatnonzero(voted(votes, len(labels)))
     unselected = np.zeros(len(labels), dtype=bool)
     if unselected_column:
-        unselected = column(labels, unselected_column).astype(str).str.lower().isin(['true', '1', '1.0']).to_numpy()
+        unselected = marked(labels, unselected_column)
     held_out = np.zeros(len(labels), dtype=bool)
     if same_galaxies:
         held_out = held_out_rows(bundle, labels)

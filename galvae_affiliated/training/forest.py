@@ -7,12 +7,11 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.ensemble import RandomForestClassifier
 
-from galvae_affiliated._onnx import GraphRunner
-from galvae_affiliated.training.export import OPSET, PARITY, ParityError, export_graph
+from galvae_affiliated.morphology import ASKED
+from galvae_affiliated.training.export import OPSET, PARITY, ParityError, export_graph, run_graph
 
 __all__ = ['ForestHeads', 'export_forest', 'fit_forest']
 
-ASKED = 0.5
 SMALLEST = 1e-3  # a share of trees that is zero is not a fraction of zero
 ML_OPSET = 3
 # Leaves are what makes the file large; more of them add nothing to the scores.
@@ -165,7 +164,7 @@ class CalibratedLogs(torch.nn.Module):
 
 def compare(graph, heads, calibration, latent):
     """Raise unless the graph answers as scikit-learn does, on every row."""
-    found = GraphRunner(graph, device='cpu', batch_size=len(latent))({'latent': latent.numpy()}, ['fractions'])[0]
+    found = run_graph(graph, {'latent': latent.numpy()}, ['fractions'])[0]
     expected = torch.cat([x.exp() for x in calibration.log_fractions(heads.log_fractions(latent))], 1).numpy()
     start = 0
     for i, n in enumerate(heads.n_answers):

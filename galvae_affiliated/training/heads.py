@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from galvae_affiliated.morphology import ASKED
 from galvae_affiliated.training.losses import dirichlet_loss, vote_loss
 from galvae_affiliated.training.networks import VoteHeads
 
@@ -207,7 +208,7 @@ def cross_fit(data, fit, *, folds=FOLDS, seed=0):
     return logs
 
 
-def mean_divergence(logs, data, *, asked=0.5):
+def mean_divergence(logs, data):
     """
     Mean over the questions of the Kullback-Leibler divergence of the predicted from the voted fractions.
 
@@ -225,7 +226,7 @@ def mean_divergence(logs, data, *, asked=0.5):
     """
     values, numbers = [], []
     for log, fractions, weight in zip(logs, data.fractions, data.weights):
-        rows = data.representative & (weight >= asked)
+        rows = data.representative & (weight >= ASKED)
         if rows.any():
             values.append(float(functional.kl_div(log[rows], fractions[rows], reduction='batchmean')))
             numbers.append(int(rows.sum()))

@@ -125,6 +125,11 @@ def column(labels, name):
     return labels[name]
 
 
+def marked(labels, name):
+    """(N,) bool: rows where a column says so; a CSV file has the word, and a missing value is no."""
+    return column(labels, name).astype(str).str.lower().isin(['true', '1', '1.0']).to_numpy()
+
+
 def read_votes(labels, tree, suffix=''):
     """
     Vote fractions of every question.

@@ -12,13 +12,13 @@ from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from galvae_affiliated.morphology import ASKED
 from galvae_affiliated.training.build import encode, posteriors, reconstruct
 from galvae_affiliated.training.dataset import read_galaxies
 from galvae_affiliated.training.fit import train
 
 __all__ = ['draw_sweep', 'elbow', 'noise_level', 'sweep']
 
-LEAST_ASKED = 0.5  # share of the volunteers who must have been asked for a galaxy to count
 LEAST_OF_AN_ANSWER = 5
 COMPARED = 500  # galaxies whose images are compared
 LEARNT = 5000  # galaxies with votes that a classifier is fitted on
@@ -123,7 +123,7 @@ def morphology_scores(model, preprocess, galaxies):
     scores = []
     for votes in galaxies.votes.values():
         y, y_test = votes.fractions[learn].argmax(1), votes.fractions[test].argmax(1)
-        asked, asked_test = votes.weight[learn] >= LEAST_ASKED, votes.weight[test] >= LEAST_ASKED
+        asked, asked_test = votes.weight[learn] >= ASKED, votes.weight[test] >= ASKED
         counts = np.bincount(y_test[asked_test], minlength=2)
         if len(np.unique(y[asked])) < 2 or (counts >= LEAST_OF_AN_ANSWER).sum() < 2:
             continue
