@@ -1,21 +1,17 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Find the sources of a field with photutils, and tell them from their neighbours."""
+"""
+Find the sources of a field with photutils, and tell them from their neighbours.
+
+photutils takes about as long to load as a small catalogue to encode, and a
+catalogue with radii needs none of this: it is imported where it is used.
+"""
 
 import warnings
 from typing import NamedTuple
 
 import numpy as np
-from astropy.convolution import convolve
 from astropy.table import QTable
 from astropy.utils.introspection import minversion
-from photutils.segmentation import (
-    SegmentationImage,
-    SourceCatalog,
-    deblend_sources,
-    detect_sources,
-    make_2dgaussian_kernel,
-)
-from photutils.utils.exceptions import NoDetectionsWarning
 
 __all__ = ['detect', 'detection_image', 'find', 'segment']
 
@@ -44,9 +40,6 @@ class Mode(NamedTuple):
     n_pixels: int
     contrast: float
 
-
-# photutils drew a bar until 3.1, which warns of the keyword that turned it off
-SILENT = {} if minversion('photutils', '3.1') else {'progress_bar': False}
 
 COLD = Mode(fwhm=7.0, threshold=8.0, n_pixels=80, contrast=0.05)
 HOT = Mode(fwhm=3.0, threshold=3.0, n_pixels=20, contrast=0.1)
@@ -98,6 +91,10 @@ def segment(image):
 
 def find(image, mode, *, deblend=True):
     """(ny, nx) int array: the sources that one `Mode` finds."""
+    from astropy.convolution import convolve
+    from photutils.segmentation import deblend_sources, detect_sources, make_2dgaussian_kernel
+    from photutils.utils.exceptions import NoDetectionsWarning
+
     labels = np.zeros(image.shape, dtype=np.int32)
     missing = ~np.isfinite(image)
     if missing.all():
@@ -113,7 +110,9 @@ def find(image, mode, *, deblend=True):
     if found is None:
         return labels
     if deblend:
-        found = deblend_sources(smooth, found, mode.n_pixels, contrast=mode.contrast, **SILENT)
+        # photutils drew a bar until 3.1, which warns of the keyword that turned it off
+        silent = {} if minversion('photutils', '3.1') else {'progress_bar': False}
+        found = deblend_sources(smooth, found, mode.n_pixels, contrast=mode.contrast, **silent)
     found.relabel_consecutive()
     return found.data.astype(np.int32)
 
@@ -139,6 +138,8 @@ def detect(images):
     labels : (ny, nx) int array
         The source that each pixel belongs to, its row plus one; zero for sky.
     """
+    from photutils.segmentation import SegmentationImage, SourceCatalog
+
     image = detection_image(images)
     labels = segment(image)
     table = QTable({'id': np.zeros(0, int), 'x_centroid': np.zeros(0), 'y_centroid': np.zeros(0)})

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from astropy.io import fits
 from astropy.table import MaskedColumn, Table
 
-from galvae_affiliated.columns import with_columns
+from galvae_affiliated.columns import unit_of_radii, with_columns
 
 __all__ = ['OUTPUTS', 'RADIUS', 'FitsOutput', 'Joining', 'ParquetOutput']
 
@@ -77,8 +77,7 @@ class Joining:
                     if part[f'{column.name}.mask'].any():
                         self.masked.add(column.name)
                 n_measured, n_unscaled = part['scales'] + (n_measured, n_unscaled)
-        # as for a table that is encoded at once: arcsec unless the scale of a row is not known
-        self.unit = u.arcsec if n_measured and not n_unscaled else u.pix
+        self.unit = unit_of_radii(n_measured, n_unscaled)
 
     def sample(self):
         """A few rows that have the types and masks of all."""

@@ -1,16 +1,32 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The only importer of ONNX Runtime: devices, threads, batches, byte order."""
+"""The only importer of ONNX Runtime: sessions that run where they were asked to, batches of fixed shape, byte order."""
 
-import os
+import contextlib
+import functools
+import importlib.util
+import io
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 
+from galvae_affiliated._providers import (
+    DEVICES,
+    NAMES,
+    NEEDS,
+    check_device,
+    missing_library,
+    n_threads,
+    providers,
+    residual_graph,
+)
 from galvae_affiliated.exceptions import DeviceError
 
-__all__ = ['GraphRunner', 'available_devices', 'runtime_version']
+__all__ = ['BATCH_SIZE', 'GraphRunner', 'available_devices', 'n_threads', 'runtime_version', 'starts']
 
-DEVICES = {'cpu': 'CPUExecutionProvider', 'cuda': 'CUDAExecutionProvider'}
-SILENT = 4  # severity that leaves only fatal messages
+# rows a call of a network: so few stay in a processor's cache
+BATCH_SIZE = 16
+SILENT, WARNINGS = 4, 2  # severities: fatal messages alone, and the library's own default
 
 
 def runtime_version():
@@ -28,19 +44,7 @@ def available_devices():
     return [device for device, provider in DEVICES.items() if provider in built]
 
 
-def n_threads():
-    """
-    Processors this process may use.
-
-    ``OMP_NUM_THREADS`` and the affinity mask (which Slurm and containers set)
-    count; the number of processors of the machine does not.
-    """
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    requested = os.environ.get('OMP_NUM_THREADS', '').split(',')[0]
-    return min(allowed, int(requested)) if requested.isdigit() and int(requested) > 0 else allowed
-
-
-def start_session(graph, device):
+def start_session(graph, device, batch_size, precision='float32'):
     """
     An inference session on the device, or an error.
 
@@ -48,8 +52,12 @@ def start_session(graph, device):
     ----------
     graph : bytes
         A serialised ONNX model.
-    device : {'auto', 'cpu', 'cuda'}
-        'auto' takes CUDA where it starts and the CPU otherwise.
+    device : {'auto', 'cpu', 'cuda', 'tensorrt'}
+        'auto' takes CUDA where it starts and the CPU otherwise, never
+        TensorRT: to build its engines takes minutes.
+    batch_size : int
+        Rows a call; on a GPU each call must have just these.
+    precision : {'float32', 'float16'}, optional
 
     Returns
     -------
@@ -60,40 +68,106 @@ def start_session(graph, device):
     Raises
     ------
     ValueError
-        For another name of a device.
+        For another name of a device, or half precision on a CPU.
     DeviceError
-        If CUDA was asked for and did not start.
+        If the device that was asked for, or any that computes in half precision, did not start.
     """
-    if device not in ('auto', *DEVICES):
-        raise ValueError(f"device is {device!r}; expected 'auto', 'cpu' or 'cuda'")
-    built = available_devices()
-    if device == 'cuda' and 'cuda' not in built:
-        raise DeviceError("device 'cuda' was asked for, but this ONNX Runtime is built without CUDA; "
+    check_device(device, precision)
+    if device == 'auto':
+        device = 'cuda' if starts('cuda') else 'cpu'
+        if (device, precision) == ('cpu', 'float16'):
+            raise DeviceError("precision 'float16' was asked for, but no GPU started; use precision='float32'")
+    chosen = providers(device, graph, batch_size, precision, runtime_version())
+    if device == 'cpu':
+        return quiet_session(graph, session_options(), chosen), device
+    if device not in available_devices():
+        raise DeviceError(f'device {device!r} was asked for, but this ONNX Runtime is built without {NAMES[device]}; '
                           "install onnxruntime-gpu in place of onnxruntime, or use device='cpu'")
-    if device != 'cpu' and 'cuda' in built:
-        session = quiet_session(graph, [DEVICES['cuda'], DEVICES['cpu']])
-        # ONNX Runtime goes on with the CPU without a word where CUDA does not start
-        if session.get_providers()[0] == DEVICES['cuda']:
-            return session, 'cuda'
-        if device == 'cuda':
-            raise DeviceError("device 'cuda' was asked for, but CUDA did not start: no GPU, or no matching CUDA and "
-                              "cuDNN libraries; device='cpu' does without")
-        return session, 'cpu'
-    return quiet_session(graph, [DEVICES['cpu']]), 'cpu'
+    options = session_options()
+    for name in row_dimensions(graph):
+        # where all shapes are known the graph is simpler, and TensorRT builds one engine for it
+        options.add_free_dimension_override_by_name(name, batch_size)
+    session, reason = attempt(graph, options, chosen)
+    if session is None and preload_libraries():
+        session, reason = attempt(graph, options, chosen)
+    if session is None:
+        reason = missing_library(device, library_folder()) or reason or NEEDS[device]
+        raise DeviceError(f"device {device!r} was asked for, but {NAMES[device]} did not start: {reason}; "
+                          "device='cpu' does without")
+    return session, device
 
 
-def quiet_session(graph, providers):
-    """A session whose construction does not write to the standard error stream."""
+@functools.cache
+def starts(device):
+    """Whether a device starts, tried once a process with a graph so small that it costs nothing."""
+    if device not in available_devices():
+        return False
+    try:
+        start_session(residual_graph(), device, 1)
+    except DeviceError:
+        return False
+    return True
+
+
+def session_options():
+    """
+    Options of any session.
+
+    An operator has one thread: batches run side by side instead (`GraphRunner.each`), so that no thread waits for
+    another after every operator, or for one that makes cutouts.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = n_threads()
+    options.intra_op_num_threads = 1
     options.log_severity_level = SILENT
+    return options
+
+
+def row_dimensions(graph):
+    """Names that a graph gives to the number of rows of its inputs."""
+    session = quiet_session(graph, session_options(), [DEVICES['cpu']])
+    return {entry.shape[0] for entry in session.get_inputs() if isinstance(entry.shape[0], str)}
+
+
+def attempt(graph, options, chosen):
+    """A session, None if the first provider does not run it; and what ONNX Runtime says of that, if anything."""
+    try:
+        session = quiet_session(graph, options, chosen)
+    except Exception as error:  # those of ONNX Runtime have no base in common
+        return None, str(error).partition('\n')[0]
+    # ONNX Runtime goes on with the CPU without a word where a provider does not start
+    return (session if session.get_providers()[0] == chosen[0][0] else None), ''
+
+
+def quiet_session(graph, options, chosen):
+    """A session whose construction does not write to the standard error stream."""
+    import onnxruntime
+
     onnxruntime.set_default_logger_severity(SILENT)
     try:
-        return onnxruntime.InferenceSession(graph, options, providers=providers)
+        # its fallback prints, and runs on another device than the one that was asked for
+        return onnxruntime.InferenceSession(graph, options, providers=chosen, enable_fallback=0)
     finally:
-        onnxruntime.set_default_logger_severity(2)  # the library's own default: warnings
+        onnxruntime.set_default_logger_severity(WARNINGS)
+
+
+def preload_libraries():
+    """Load the libraries of CUDA that pip installed, which the system does not find; False if there are none."""
+    import onnxruntime
+
+    if importlib.util.find_spec('nvidia') is None or not hasattr(onnxruntime, 'preload_dlls'):
+        return False
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
+        onnxruntime.preload_dlls()
+    return True
+
+
+def library_folder():
+    """Where ONNX Runtime keeps its part for each device."""
+    import onnxruntime
+
+    return Path(onnxruntime.__file__).parent / 'capi'
 
 
 class GraphRunner:
@@ -102,37 +176,95 @@ class GraphRunner:
 
     The session is built at the first call and left out when the object is
     pickled: sessions cannot be pickled, and a worker has its own threads.
+    Optimised graphs are not kept on disk: the sessions of the default model
+    take 35 ms of processor time to build, and 25 ms to read and to check.
 
     Parameters
     ----------
     graph : bytes
         A serialised ONNX model whose inputs all have rows as first axis.
-    device : {'auto', 'cpu', 'cuda'}
+    device, batch_size, precision : optional
         See `start_session`.
-    batch_size : int
-        Rows a call of the session.
+    threads : int, optional
+        Batches that run side by side on a CPU; None takes `n_threads`.
+
+    Raises
+    ------
+    ValueError
+        For a batch size or threads below 1, or names that do not exist.
     """
 
-    def __init__(self, graph, *, device='auto', batch_size=64):
-        if batch_size < 1:
-            raise ValueError(f'batch_size is {batch_size}; expected at least 1')
+    def __init__(self, graph, *, device='auto', batch_size=BATCH_SIZE, threads=None, precision='float32'):
+        for name, value in (('batch_size', batch_size), ('threads', threads)):
+            if value is not None and value < 1:
+                raise ValueError(f'{name} is {value}; expected at least 1')
+        check_device(device, precision)
         self.graph, self.requested_device, self.batch_size = graph, device, int(batch_size)
-        self._session = self._device = None
+        self.threads, self.precision = threads, precision
+        self._session = self._device = self._workers = None
 
     def __getstate__(self):
-        return {**self.__dict__, '_session': None, '_device': None}
+        return {**self.__dict__, '_session': None, '_device': None, '_workers': None}
 
     def start(self):
         """Build the session unless there is one; raises `DeviceError` if the device does not start."""
         if self._session is None:
-            self._session, self._device = start_session(self.graph, self.requested_device)
+            session, self._device = start_session(self.graph, self.requested_device, self.batch_size, self.precision)
+            # a GPU is one, and takes its batches one after the other
+            self._workers = (self.threads or n_threads()) if self._device == 'cpu' else 1
+            self._session = session
         return self._session
+
+    def warm_up(self):
+        """Build the session and, on a GPU, run a batch of zeros: the first one takes seconds there."""
+        session = self.start()
+        if self.device != 'cpu':
+            zeros = {entry.name: np.zeros([n if isinstance(n, int) else self.batch_size for n in entry.shape],
+                                          np.int64 if entry.type == 'tensor(int64)' else np.float32)
+                     for entry in session.get_inputs()}
+            self.run_batch(zeros, [entry.name for entry in session.get_outputs()])
 
     @property
     def device(self):
-        """The device that runs, 'cpu' or 'cuda'."""
+        """The device that runs: 'cpu', 'cuda' or 'tensorrt'."""
         self.start()
         return self._device
+
+    @property
+    def workers(self):
+        """Batches that run side by side."""
+        self.start()
+        return self._workers
+
+    def slices(self, n_rows):
+        """
+        Rows of each batch, at most ``batch_size``; fewer on a CPU where a thread would have none.
+
+        Parameters
+        ----------
+        n_rows : int
+
+        Returns
+        -------
+        slices : list of slice
+            None for no rows.
+        """
+        size = self.batch_size if self.device != 'cpu' else min(self.batch_size, max(1, -(-n_rows // self.workers)))
+        return [slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
+
+    def each(self, function, batches):
+        """
+        Call a function for each of some batches, on a CPU side by side.
+
+        ONNX Runtime lets other threads of Python run while it computes.
+        """
+        if self.workers == 1 or len(batches) < 2:
+            for batch in batches:
+                function(batch)
+            return
+        with ThreadPoolExecutor(min(self.workers, len(batches)), thread_name_prefix='galvae-network') as pool:
+            for _ in pool.map(function, batches):
+                pass  # what was raised is raised here
 
     def __call__(self, inputs, outputs):
         """
@@ -143,7 +275,7 @@ class GraphRunner:
         inputs : dict of str to (N, ...) array
             Of any byte order and any float type; integers stay 64-bit integers.
         outputs : list of str
-            Names of the outputs wanted; others are not computed.
+            Names of the outputs wanted.
 
         Returns
         -------
@@ -151,25 +283,90 @@ class GraphRunner:
         """
         inputs = {name: np.asarray(value) for name, value in inputs.items()}
         n_rows = len(next(iter(inputs.values())))
-        batches = [self.run_batch({k: v[i:i + self.batch_size] for k, v in inputs.items()}, outputs)
-                   for i in range(0, max(n_rows, 1), self.batch_size)]
-        return [np.concatenate(parts) for parts in zip(*batches)]
+        first, *others = self.slices(n_rows) or [slice(0, 0)]
+        # the first batch tells the shapes of the results
+        values = [value.numpy() for value in self.run_batch(self.batch(inputs, first), outputs)]
+        arrays = [np.empty((n_rows, *value.shape[1:]), dtype=value.dtype) for value in values]
+
+        def fill(rows, values):
+            for array, value in zip(arrays, values):
+                array[rows] = value[:rows.stop - rows.start]
+
+        fill(first, values)
+        self.each(lambda rows: fill(rows, [value.numpy() for value in
+                                           self.run_batch(self.batch(inputs, rows), outputs)]), others)
+        return arrays
+
+    def batch(self, inputs, rows):
+        """
+        Some rows of all inputs, as the session takes them: the last one is repeated, see `padded_size`.
+
+        Parameters
+        ----------
+        inputs : dict of str to (N, ...) array
+        rows : slice or (n,) int array
+            At most ``batch_size``.
+
+        Returns
+        -------
+        batch : dict of str to (size, ...) array
+        """
+        parts = {name: value[rows] for name, value in inputs.items()}
+        size = self.padded_size(len(next(iter(parts.values()))))
+        return {name: native_rows(part, size) for name, part in parts.items()}
+
+    def padded_size(self, n_rows):
+        """
+        Rows that a call of the session has for ``n_rows`` of data.
+
+        A GPU sets itself up for each new shape, which takes seconds. On a CPU
+        a repeated row costs as much as any: an incomplete batch gets at most a
+        quarter more rows, so that there are few shapes all the same.
+        """
+        if self.device != 'cpu':
+            return self.batch_size
+        step = 1 << max(n_rows.bit_length() - 3, 0)
+        return min(self.batch_size, max(1, -(-n_rows // step) * step))
 
     def run_batch(self, inputs, outputs):
-        n_rows = len(next(iter(inputs.values())))
-        size = self.batch_size if self.device == 'cuda' else n_rows
-        inputs = {name: pad_rows(native(value), size) for name, value in inputs.items()}
-        return [value[:n_rows] for value in self.start().run(outputs, inputs)]
+        """
+        One call of the session; its results stay on the device.
+
+        Parameters
+        ----------
+        inputs : dict of str to array or `onnxruntime.OrtValue`
+            Arrays as `batch` makes them, copied to the device once, or results
+            of another runner on this device.
+        outputs : list of str
+
+        Returns
+        -------
+        values : list of `onnxruntime.OrtValue`
+            Their ``numpy`` copies them to an array.
+        """
+        session = self.start()
+        binding = session.io_binding()
+        for name, value in inputs.items():
+            bind = binding.bind_cpu_input if isinstance(value, np.ndarray) else binding.bind_ortvalue_input
+            bind(name, value)
+        for name in outputs:
+            # TensorRT's results are in the memory of CUDA
+            binding.bind_output(name, 'cpu' if self.device == 'cpu' else 'cuda')
+        session.run_with_iobinding(binding)
+        return binding.get_outputs()
 
 
-def native(array):
-    """Contiguous, in the machine's byte order: ONNX Runtime takes FITS's order without a word and computes nonsense."""
+def native_rows(array, size):
+    """
+    An array of ``size`` rows in the machine's byte order, the last one repeated after those that are given.
+
+    ONNX Runtime takes FITS's byte order without a word and computes nonsense.
+    Repeated rows, and not zeros: a graph may take a longer way if any row needs it.
+    """
     kind = np.int64 if np.issubdtype(array.dtype, np.integer) else np.float32
-    return np.ascontiguousarray(array, dtype=kind)
-
-
-def pad_rows(array, size):
-    """Repeat the last row up to ``size`` rows: on a GPU every new shape costs a second of set-up."""
-    if len(array) in (0, size):
-        return array
-    return np.concatenate([array, np.repeat(array[-1:], size - len(array), axis=0)])
+    if len(array) == size:
+        return np.ascontiguousarray(array, dtype=kind)
+    filled = np.empty((size, *array.shape[1:]), dtype=kind)
+    filled[:len(array)] = array
+    filled[len(array):] = array[-1:] if len(array) else 0
+    return filled

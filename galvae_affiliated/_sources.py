@@ -2,23 +2,19 @@
 """Whatever an image may come as -- array, Quantity, NDData, FITS file -- to planes with what is known of them."""
 
 import os
-import re
 import warnings
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import astropy.units as u
 import numpy as np
-from astropy.io import fits
 from astropy.nddata import NDData
 from astropy.wcs import WCS, FITSFixedWarning
 
+from galvae_affiliated._fits import choose_hdu, companion_mask, named_extensions, opened, pixels, split_extension
+from galvae_affiliated._tiles import LazyImage, holds_nothing
 from galvae_affiliated._units import header_unit, parse_unit
 
 __all__ = ['Plane', 'read_planes']
-
-# extensions that accompany an image
-COMPANIONS = {'MASK', 'DQ', 'WHT', 'WEIGHT', 'IVAR', 'INVVAR', 'ERR', 'ERROR', 'VAR', 'VARIANCE', 'SIGMA', 'UNCERT'}
 
 
 @dataclass(frozen=True)
@@ -28,14 +24,14 @@ class Plane:
 
     Attributes
     ----------
-    data : (ny, nx) array
+    data : (ny, nx) array or `~galvae_affiliated._tiles.LazyImage`
         As the source has it; never changed.
     unit : `~astropy.units.Unit` or None
         None where it is not stated, or is counts.
     zero_point : float or None
         AB magnitude of one count.
     wcs : `~astropy.wcs.WCS` or None
-    bad : (ny, nx) bool array or None
+    bad : (ny, nx) bool array, `~galvae_affiliated._tiles.LazyImage` or None
         Masked pixels, and those whose uncertainty says that they hold nothing.
     origin : str
         What to call the source in a message.
@@ -148,7 +144,7 @@ def open_source(source, band):
 
 
 def numeric(data, origin):
-    data = np.asarray(data)
+    data = data if isinstance(data, LazyImage) else np.asarray(data)
     if data.dtype.kind not in 'fiu' or data.ndim < 2:
         raise TypeError(f'{origin}: an image of type {data.dtype} and shape {data.shape}; '
                         'expected real numbers (ny, nx)')
@@ -169,106 +165,23 @@ def open_nddata(image):
     return Plane(data, unit, zero_point if unit is None else None, wcs, bad, origin), header
 
 
-def holds_nothing(uncertainty):
-    """(ny, nx) bool: pixels of infinite, zero or undefined uncertainty."""
-    values = np.asarray(uncertainty)
-    return ~np.isfinite(values) | (values <= 0)
-
-
 def is_path(source):
     return isinstance(source, (str, os.PathLike))
 
 
-def split_extension(path):
-    """'file.fits[SCI]' -> 'file.fits', 'SCI'."""
-    match = re.fullmatch(r'(.+)\[([^\]]+)\]', path)
-    if not match or Path(path).exists():
-        return path, None
-    extension = match.group(2)
-    return match.group(1), int(extension) if extension.isdigit() else extension
-
-
-def named_extensions(path, bands):
-    """Extensions that are named or filtered as the bands are; empty unless every band has one."""
-    path, extension = split_extension(os.fspath(path))
-    if extension is not None:
-        return []
-    with opened(path) as hdus:
-        found = [next((i for i, hdu in enumerate(hdus) if is_of_band(hdu, band)), None) for band in bands]
-    return [] if None in found or len(set(found)) < len(bands) else found
-
-
-def is_of_band(hdu, band):
-    """Whether an HDU is named or filtered as the band is; astropy writes names of extensions in capitals."""
-    names = {str(hdu.header.get(key, '')).strip().lower() for key in ('EXTNAME', 'FILTER', 'BAND')}
-    return band is not None and band.lower() in names
-
-
 def open_fits(path, band):
     path, extension = split_extension(path)
-    with opened(path) as hdus:
+    file = opened(path)
+    with file as hdus:
         hdu = choose_hdu(hdus, extension, band, path)
         header = hdu.header
         try:
-            data = numeric(hdu.data, path)
-            bad = companion_mask(hdus, data.shape)
+            data = numeric(pixels(file, hdu), path)
+            bad = companion_mask(file, data.shape)
         except (OSError, ValueError, TypeError, IndexError) as error:
             raise ValueError(f'{path}: the image cannot be read, the file may be cut short ({error})') from None
     unit, zero_point = header_unit(header)
     return Plane(data, unit, zero_point, header_wcs(header), bad, str(path)), header
-
-
-def companion_mask(hdus, shape):
-    """Pixels that the extensions MASK and UNCERT, as CCDData writes them, say hold nothing; None if there are none."""
-    bad = None
-    for hdu in hdus:
-        if hdu.name in ('MASK', 'UNCERT') and hdu.is_image and hdu.shape == shape:
-            nothing = np.asarray(hdu.data) != 0 if hdu.name == 'MASK' else holds_nothing(hdu.data)
-            bad = nothing if bad is None else bad | nothing
-    return bad
-
-
-class opened:
-    """An open FITS file; anything that is not one is refused by name, a file that is cut short included."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __enter__(self):
-        self.hdus = failure = None
-        try:
-            with warnings.catch_warnings(record=True) as told:
-                warnings.simplefilter('always')
-                self.hdus = fits.open(self.path)
-                len(self.hdus)  # reads the headers of all extensions
-            failure = next((w.message for w in told if 'truncated' in str(w.message)), None)
-        except FileNotFoundError:
-            raise FileNotFoundError(f'{self.path}: there is no such file') from None
-        except Exception as error:  # astropy raises many kinds on a damaged file
-            failure = error
-        if failure is not None:
-            if self.hdus is not None:
-                self.hdus.close()
-            raise ValueError(f'{self.path}: this is not a FITS file that can be read ({failure})')
-        return self.hdus
-
-    def __exit__(self, *_):
-        self.hdus.close()
-
-
-def choose_hdu(hdus, extension, band, path):
-    """The HDU that was named, else the one of the band, else the first image."""
-    if extension is not None:
-        try:
-            return hdus[extension]
-        except (KeyError, IndexError):
-            raise ValueError(f'{path}: there is no extension {extension!r}; '
-                             f'there are {[hdu.name or i for i, hdu in enumerate(hdus)]}') from None
-    images = [hdu for hdu in hdus if hdu.is_image and hdu.header.get('NAXIS', 0) >= 2
-              and hdu.name.upper() not in COMPANIONS]
-    if not images:
-        raise ValueError(f'{path}: there is no image in this file')
-    return next((hdu for hdu in images if is_of_band(hdu, band)), images[0])
 
 
 def header_wcs(header):

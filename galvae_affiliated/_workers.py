@@ -37,7 +37,7 @@ def share_model(bundle=None, client=None):
     Returns
     -------
     model_id : str
-        The model's id, such as 'gz2-sdss-v1@3f9d0c2ab715'. As ``bundle`` of
+        The model's id, such as 'gz2-sdss-v2@3f9d0c2ab715'. As ``bundle`` of
         `encode_partition` it stands for the model, on the workers and here.
 
     Raises

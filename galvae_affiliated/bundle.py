@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from galvae_affiliated._onnx import GraphRunner
+from galvae_affiliated._onnx import BATCH_SIZE, GraphRunner
+from galvae_affiliated._providers import check_device
 from galvae_affiliated.exceptions import BundleError
 
 __all__ = ['ModelBundle']
@@ -150,21 +151,40 @@ class ModelBundle:
             raise ValueError(f'the model {self.name} has no rendering {unknown[0]!r}; it has {", ".join(known)}')
         return np.array([known.index(name) for name in unique], dtype=np.int64)[inverse.ravel()]
 
-    def runner(self, graph, *, device='auto', batch_size=64):
+    def runner(self, graph, *, device='auto', batch_size=BATCH_SIZE, threads=None, precision='float32'):
         """
         A runner of one of the graphs.
 
         Parameters
         ----------
-        graph : {'encoder', 'decoder', 'heads'}
-        device : {'auto', 'cpu', 'cuda'}
+        graph : {'encoder', 'decoder', 'heads', 'targets'}
+        device : {'auto', 'cpu', 'cuda', 'tensorrt'}
+            'auto' takes CUDA where it starts and the CPU otherwise.
         batch_size : int
+            Rows a call of the graph.
+        threads : int, optional
+            Threads on the CPU; None takes the processors that the process may use.
+        precision : {'float32', 'float16'}
+            'float16' takes the part of the bundle that computes in half
+            precision, which only encoder and decoder may have; for GPUs.
 
         Returns
         -------
         runner : `~galvae_affiliated._onnx.GraphRunner`
+
+        Raises
+        ------
+        ValueError
+            For names that do not exist, half precision on the CPU, or a batch size or threads below 1.
+        BundleError
+            If the bundle does not have the graph in this precision.
         """
-        return GraphRunner(self._parts[f'{graph}.onnx'], device=device, batch_size=batch_size)
+        part = f'{graph}.onnx' if precision == 'float32' else f'{graph}.{precision}.onnx'
+        check_device(device, precision)
+        if part not in self._parts:
+            raise BundleError(f'{self.id} has no {part}; it has {", ".join(self._parts)}')
+        return GraphRunner(self._parts[part], device=device, batch_size=batch_size, threads=threads,
+                           precision=precision)
 
     @classmethod
     def read(cls, source):
@@ -219,13 +239,15 @@ class ModelBundle:
         finally:
             unfinished.unlink(missing_ok=True)
 
-    def verify(self, *, device='auto'):
+    def verify(self, *, device='auto', precision='float32'):
         """
         Run the self-test and compare with what the model gave when it was made.
 
         Parameters
         ----------
-        device : {'auto', 'cpu', 'cuda'}
+        device : {'auto', 'cpu', 'cuda', 'tensorrt'}
+        precision : {'float32', 'float16'}
+            Of encoder and decoder.
 
         Returns
         -------
@@ -235,25 +257,49 @@ class ModelBundle:
         Raises
         ------
         BundleError
-            If an output differs by more than the tolerance in the manifest.
+            If an output differs by more than the tolerance in the manifest, or
+            the bundle has no graphs or no tolerance of this precision.
+        ValueError
+            For half precision on the CPU.
         DeviceError
             If the device does not start.
         """
         vectors = dict(np.load(io.BytesIO(self._parts[SELF_TEST])))
-        encoder = self.runner('encoder', device=device)
+        options = {'device': device, 'precision': precision}
+        encoder = self.runner('encoder', **options)
         mean, logvar, pose = encoder({k: vectors[k] for k in ('image', 'rendering')},
                                      ['latent_mean', 'latent_logvar', 'latent_pose'])
-        image, = self.runner('decoder', device=device)({k: vectors[k] for k in ('latent', 'pose')}, ['composite'])
+        image, = self.runner('decoder', **options)({k: vectors[k] for k in ('latent', 'pose')}, ['composite'])
         found = {'encoded': mean, 'logvar': logvar, 'encoded_pose': pose, 'decoded': image}
         if self.questions:
             found['fractions'], = self.runner('heads', device=device)({'latent': vectors['latent']}, ['fractions'])
         report = {name: float(np.abs(value - vectors[name]).max(initial=0.0)) for name, value in found.items()}
-        tolerance = self._manifest['self_test_tolerance'][encoder.device]
+        tolerance = self.tolerance(encoder.device, precision)
         worst = max(report, key=report.get)
         if not report[worst] <= tolerance:
-            raise BundleError(f'{self.id} fails its self-test on {encoder.device}: {worst} differs by '
+            raise BundleError(f'{self.id} fails its self-test on {encoder.device} in {precision}: {worst} differs by '
                               f'{report[worst]:.2g}, more than {tolerance:.2g}')
         return {'device': encoder.device, **report}
+
+    def tolerance(self, device, precision='float32'):
+        """
+        Largest difference from the self-test that a sound model may have.
+
+        Parameters
+        ----------
+        device : {'cpu', 'cuda', 'tensorrt'}
+        precision : {'float32', 'float16'}
+
+        Returns
+        -------
+        tolerance : float
+        """
+        # both compute on a GPU, in another order than a CPU does
+        kind = precision if precision != 'float32' else device.replace('tensorrt', 'cuda')
+        tolerances = self._manifest.get('self_test_tolerance', {})
+        if kind not in tolerances:
+            raise BundleError(f'{self.id} states no tolerance of its self-test for {kind}')
+        return tolerances[kind]
 
 
 def check_manifest(manifest, parts):

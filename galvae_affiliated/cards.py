@@ -5,7 +5,8 @@ import platform
 from importlib import metadata
 
 from galvae_affiliated import __version__
-from galvae_affiliated._onnx import available_devices, n_threads, runtime_version
+from galvae_affiliated._onnx import GraphRunner, available_devices, n_threads, runtime_version
+from galvae_affiliated._providers import residual_graph
 from galvae_affiliated.exceptions import BundleError, DeviceError
 from galvae_affiliated.registry import get_model
 
@@ -106,16 +107,22 @@ def diagnosis():
     clash = '  both onnxruntime and onnxruntime-gpu are installed: remove one, or CUDA is lost' if both else ''
     findings.append((f'{runtime:18s} {runtime_version()}{clash}', not both))
     findings.append((f'threads            {n_threads()}', True))
-    bundle = get_model()
-    for device in available_devices():
-        try:
-            report = bundle.verify(device=device)
-            worst = max(value for key, value in report.items() if key != 'device')
-            findings.append((f'{device:18s} starts; self-test of {bundle.id} within {worst:.1g}', True))
-        except (BundleError, DeviceError) as error:
-            # a machine without a GPU is not ill
-            findings.append((f'{device:18s} {error}', device != 'cpu'))
-    return findings
+    return findings + [device_finding(device, get_model()) for device in available_devices()]
+
+
+def device_finding(device, bundle):
+    """A line of text on a device, and whether it is as it should be."""
+    try:
+        if device == 'tensorrt':
+            # the self-test would build engines of the model for minutes
+            GraphRunner(residual_graph(), device=device, batch_size=1).start()
+            return f'{device:18s} starts; get_model().verify(device={device!r}) builds the engines and tests them', True
+        report = bundle.verify(device=device)
+    except (BundleError, DeviceError) as error:
+        # a machine without a GPU is not ill
+        return f'{device:18s} {error}', device != 'cpu'
+    worst = max(value for key, value in report.items() if key != 'device')
+    return f'{device:18s} starts; self-test of {bundle.id} within {worst:.1g}', True
 
 
 def installed(name):

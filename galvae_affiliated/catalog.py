@@ -1,21 +1,23 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """The whole way in one call: images and catalogue to a table with latents and morphology."""
 
+from galvae_affiliated._onnx import BATCH_SIZE
+from galvae_affiliated._prefetch import prefetched
 from galvae_affiliated.columns import refuse_taken, with_columns
+from galvae_affiliated.encoder import Encoder, Encoding
 from galvae_affiliated.fields import open_field
 from galvae_affiliated.registry import get_model
 from galvae_affiliated.results import planned_names, result_columns
-from galvae_affiliated.transformer import Encoding, LatentTransformer
 
 __all__ = ['encode_catalog']
 
-CHUNK = 256  # cutouts in memory at a time
+CHUNK = 128  # cutouts made at a time; two such stacks are in memory. The allocator reuses the memory of no larger one
 
 
 def encode_catalog(images, catalog=None, bundle=None, *, bands=None, unit=None, zero_point=None, pixel_scale=None,
                    subtract_sky=None, radius=None, radius_unit=None, rendering=None, morphology=True, coverage=0.9,
-                   samples=0, reconstruction=True, split=False, overwrite=False, device='auto', batch_size=64,
-                   progress=None):
+                   samples=0, reconstruction=True, split=False, overwrite=False, device='auto',
+                   batch_size=BATCH_SIZE, threads=None, precision='float32', progress=None):
     """
     Add latents, predicted morphology and flags to a catalogue.
 
@@ -63,10 +65,16 @@ def encode_catalog(images, catalog=None, bundle=None, *, bands=None, unit=None, 
         A scalar column a latent, for formats without vector columns.
     overwrite : bool, optional
         Replace columns of the same names.
-    device : {'auto', 'cpu', 'cuda'}, optional
-        Where to compute; 'cuda' raises if it does not start.
+    device : {'auto', 'cpu', 'cuda', 'tensorrt'}, optional
+        Where to compute: 'auto' takes CUDA where it starts and the CPU
+        otherwise; the other names raise if they do not start. 'tensorrt'
+        builds its engines for minutes the first time.
     batch_size : int, optional
         Cutouts a call of the network.
+    threads : int, optional
+        Threads on the CPU; None takes the processors that the process may use.
+    precision : {'float32', 'float16'}, optional
+        What the network computes in; 'float16' needs a GPU.
     progress : callable, optional
         Called with the number of rows done and the number of all.
 
@@ -94,15 +102,15 @@ def encode_catalog(images, catalog=None, bundle=None, *, bands=None, unit=None, 
     options = {'split': split, 'morphology': morphology, 'coverage': coverage, 'samples': samples}
     names = planned_names(bundle, reconstruction=reconstruction, **options)
     refuse_taken(table, names, overwrite=overwrite)
-    transformer = LatentTransformer(bundle, device=device, batch_size=batch_size)
-    encoding = encode_in_chunks(maker.chunks(CHUNK), len(maker), transformer, reconstruction, progress)
+    encoder = Encoder(bundle, device=device, batch_size=batch_size, threads=threads, precision=precision)
+    encoding = encode_in_chunks(maker.chunks(stack_rows(batch_size)), len(maker), encoder, reconstruction, progress)
     columns = result_columns(encoding, bundle, device=device, **options)
     return with_columns(table, columns, overwrite=overwrite)
 
 
-def encode_in_chunks(stacks, n_rows, transformer, reconstruction, progress=None):
+def encode_in_chunks(stacks, n_rows, encoder, reconstruction, progress=None):
     """
-    Encode cutouts as they are made; only one stack of them is in memory.
+    Encode cutouts while the next ones are made; two stacks of them are in memory.
 
     Parameters
     ----------
@@ -110,7 +118,7 @@ def encode_in_chunks(stacks, n_rows, transformer, reconstruction, progress=None)
         At least one, which may be empty.
     n_rows : int
         Rows of all stacks together, for ``progress``.
-    transformer : `~galvae_affiliated.LatentTransformer`
+    encoder : `~galvae_affiliated.encoder.Encoder`
     reconstruction : bool
     progress : callable, optional
         See `encode_catalog`.
@@ -120,12 +128,18 @@ def encode_in_chunks(stacks, n_rows, transformer, reconstruction, progress=None)
     encoding : `~galvae_affiliated.transformer.Encoding`
     """
     parts, done = [], 0
-    for stack in stacks:
-        parts.append(transformer.encode(stack, reconstruction=reconstruction))
+    for stack in prefetched(stacks):
+        parts.append(encoder.encode(stack, reconstruction=reconstruction))
         done += len(stack)
         if progress is not None:
             progress(done, n_rows)
     return Encoding.concatenate(parts)
+
+
+def stack_rows(batch_size):
+    """Rows of a stack: about `CHUNK`, in whole batches, since a batch that is not full takes as long."""
+    batch_size = max(batch_size, 1)
+    return max(CHUNK - CHUNK % batch_size, batch_size)
 
 
 def row_slices(n_rows, size, start=0):

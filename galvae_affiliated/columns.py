@@ -7,11 +7,12 @@ import astropy.units as u
 import numpy as np
 from astropy.table import MaskedColumn
 
+from galvae_affiliated._onnx import BATCH_SIZE
+from galvae_affiliated.encoder import Encoder, scalar_names
 from galvae_affiliated.exceptions import ModelMismatchError
 from galvae_affiliated.flags import GalvaeFlags
 from galvae_affiliated.morphology import predict_morphology, set_thresholds
 from galvae_affiliated.registry import get_model
-from galvae_affiliated.transformer import LatentTransformer, scalar_names
 
 __all__ = ['add_latents', 'add_morphology', 'get_latents']
 
@@ -19,7 +20,7 @@ MODEL_IN_DESCRIPTION = re.compile(r'\[model ([^\]]+)\]$')
 
 
 def add_latents(table, cutouts, bundle=None, *, reconstruction=True, split=False, overwrite=False, device='auto',
-                batch_size=64):
+                batch_size=BATCH_SIZE):
     """
     Encode cutouts and add their latents to a table.
 
@@ -54,8 +55,7 @@ def add_latents(table, cutouts, bundle=None, *, reconstruction=True, split=False
     if len(cutouts) != len(table):
         raise ValueError(f'there are {len(cutouts)} cutouts for {len(table)} rows')
     bundle = get_model(bundle)
-    transformer = LatentTransformer(bundle, device=device, batch_size=batch_size)
-    encoding = transformer.encode(cutouts, reconstruction=reconstruction)
+    encoding = Encoder(bundle, device=device, batch_size=batch_size).encode(cutouts, reconstruction=reconstruction)
     return with_columns(table, encoding_columns(encoding, bundle, split=split), overwrite=overwrite)
 
 
@@ -197,7 +197,7 @@ def column(name, values, description, ucd, bundle, *, unit=None, mask=False):
 
 def encoding_columns(encoding, bundle, *, split=False):
     """
-    Columns of an `~galvae_affiliated.transformer.Encoding`.
+    Columns of an `~galvae_affiliated.encoder.Encoding`.
 
     Returns
     -------
@@ -218,13 +218,17 @@ def encoding_columns(encoding, bundle, *, split=False):
     if encoding.recon_chi2 is not None:
         columns.append(column('galvae_recon_chi2', encoding.recon_chi2, 'residual of the decoder', 'stat.fit.chi2',
                               bundle))
-    # one unit a column: arcsec unless that of a row is not known
-    arcsec = encoding.measured.any() and np.isfinite(encoding.pixel_scale[encoding.measured]).all()
-    radius = encoding.radius * encoding.pixel_scale if arcsec else encoding.radius
-    columns.append(column('galvae_radius', radius, 'petroR90 of the cutout', 'phys.angSize', bundle,
-                          unit=u.arcsec if arcsec else u.pix))
+    scales = encoding.pixel_scale[encoding.measured]
+    unit = unit_of_radii(len(scales), np.sum(~np.isfinite(scales)))
+    radius = encoding.radius * encoding.pixel_scale if unit == u.arcsec else encoding.radius
+    columns.append(column('galvae_radius', radius, 'petroR90 of the cutout', 'phys.angSize', bundle, unit=unit))
     columns.append(column('galvae_flags', encoding.flags, 'bits of GalvaeFlags', 'meta.code', bundle))
     return columns
+
+
+def unit_of_radii(n_measured, n_unscaled):
+    """The one unit of ``galvae_radius``: arcsec, but pixels where a measured row has no known pixel scale."""
+    return u.arcsec if n_measured and not n_unscaled else u.pix
 
 
 def morphology_columns(morphology, bundle, *, coverage=0.9):

@@ -14,19 +14,20 @@ from astropy.table import Column, Table
 from PIL import Image, UnidentifiedImageError
 
 from galvae_affiliated._detect import HOT, find
+from galvae_affiliated._onnx import BATCH_SIZE
 from galvae_affiliated._petrosian import petrosian_r90
 from galvae_affiliated._resample import resample
 from galvae_affiliated._sources import split_bands
-from galvae_affiliated.catalog import CHUNK, encode_in_chunks, row_slices
+from galvae_affiliated.catalog import CHUNK, encode_in_chunks, row_slices, stack_rows
 from galvae_affiliated.columns import with_columns
 from galvae_affiliated.cutouts import MIN_RADIUS, CutoutStack, empty_flag
+from galvae_affiliated.encoder import Encoder
 from galvae_affiliated.fields import cutout_maker, flux_renderings, read_field
 from galvae_affiliated.flags import GalvaeFlags
 from galvae_affiliated.images import pixel_area, stated_calibration
 from galvae_affiliated.positions import Positions
 from galvae_affiliated.registry import get_model
 from galvae_affiliated.results import planned_names, result_columns
-from galvae_affiliated.transformer import LatentTransformer
 
 __all__ = ['FitsFolder', 'ParquetSet', 'encode_cutout_set']
 
@@ -40,7 +41,7 @@ SKY_TOLERANCE = 0.03  # composite levels; a rendering is recognised by the level
 
 def encode_cutout_set(path, bundle=None, *, pixel_scale=None, scaled=False, rendering=None, bands=None, unit=None,
                       zero_point=None, morphology=True, coverage=0.9, samples=0, reconstruction=True, split=False,
-                      device='auto', batch_size=64, progress=None):
+                      device='auto', batch_size=BATCH_SIZE, threads=None, precision='float32', progress=None):
     """
     Encode a set of cutouts, one row a cutout.
 
@@ -63,7 +64,7 @@ def encode_cutout_set(path, bundle=None, *, pixel_scale=None, scaled=False, rend
         Legacy Surveys' viewer by the level of their sky.
     bands, unit, zero_point : optional
         Of FITS cutouts; see `~galvae_affiliated.encode_catalog`.
-    morphology, coverage, samples, reconstruction, split, device, batch_size, progress : optional
+    morphology, coverage, samples, reconstruction, split, device, batch_size, threads, precision, progress : optional
         See `~galvae_affiliated.encode_catalog`.
 
     Returns
@@ -81,10 +82,10 @@ def encode_cutout_set(path, bundle=None, *, pixel_scale=None, scaled=False, rend
     planned_names(bundle, reconstruction=reconstruction, **options)  # a wrong option is refused before the work
     cutouts = open_cutout_set(path, bundle, pixel_scale=pixel_scale, scaled=scaled, rendering=rendering, bands=bands,
                               unit=unit, zero_point=zero_point)
-    transformer = LatentTransformer(bundle, device=device, batch_size=batch_size)
+    encoder = Encoder(bundle, device=device, batch_size=batch_size, threads=threads, precision=precision)
     ids = []
-    stacks = without_names(cutouts.chunks(CHUNK), ids)
-    encoding = encode_in_chunks(stacks, len(cutouts), transformer, reconstruction, progress)
+    stacks = without_names(cutouts.chunks(stack_rows(batch_size)), ids)
+    encoding = encode_in_chunks(stacks, len(cutouts), encoder, reconstruction, progress)
     columns = result_columns(encoding, bundle, device=device, **options)
     return with_columns(Table([id_column(ids)]), columns, overwrite=False)
 

@@ -5,18 +5,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from galvae_affiliated._petrosian import petrosian_r90
-from galvae_affiliated._resample import resample, window
+from galvae_affiliated._cutting import MIN_RADIUS as MIN_RADIUS
+from galvae_affiliated._cutting import Cutter, empty_flags
+from galvae_affiliated._petrosian import measure_radii
 from galvae_affiliated.flags import UNMEASURED, GalvaeFlags
 
 __all__ = ['CutoutMaker', 'CutoutStack']
 
-MIN_RADIUS = 3.0  # pixels; below, the image does not resolve a morphology
-MIN_SNR = 10.0
-MAX_MISSING = 0.02  # share of the pixels within petroR90 that may be missing without a flag
-MAX_OUTSIDE = 0.02  # share of the circle of the cutout that may lie off the image without a flag
 MAX_RADIUS = 1.0  # diagonals of the image: a larger radius is an error of the catalogue
-SEARCH = 12.0  # pixels; first guess of the radius of the window in which a radius is measured
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,7 @@ class CutoutStack:
         scale = 255.0 if images.dtype == np.uint8 else 1.0
         data = images.astype(np.float32) / np.float32(scale)
         stack = cls(data, np.full(len(data), 'composite'), np.zeros(len(data), dtype=np.int32))
-        return replace(stack, flags=np.array([empty_flag(cutout) for cutout in data], dtype=np.int32).reshape(-1))
+        return replace(stack, flags=empty_flags(data).astype(np.int32))
 
 
 class CutoutMaker:
@@ -113,6 +109,7 @@ class CutoutMaker:
     def __init__(self, images, positions, *, grid, field_of_view, rendering, labels=None):
         self.images, self.grid, self.field_of_view, self.labels = images, grid, field_of_view, labels
         self.rendering = rendering
+        self.cutter = Cutter(images, grid, field_of_view)
         self.x, self.y = positions.pixels(images.wcs)
         self.given = positions.radius_in_pixels(images.pixel_scale)
 
@@ -131,108 +128,50 @@ class CutoutMaker:
         -------
         stack : `CutoutStack`
         """
-        index = range(len(self))[rows]
-        data = np.full((len(index), 3, self.grid, self.grid), np.nan, dtype=np.float32)
-        flags, radius = np.zeros(len(index), dtype=np.int32), np.full(len(index), np.nan)
-        for i, row in enumerate(index):
-            radius[i], flags[i] = self.radius(self.x[row], self.y[row], self.given[row])
-            if not flags[i] & UNMEASURED:
-                data[i], more = self.cutout(self.x[row], self.y[row], radius[i])
-                flags[i] |= more
+        x, y, given = self.x[rows], self.y[rows], self.given[rows]
+        radius, flags = self.radii(x, y, given)
+        data = np.empty((len(x), 3, self.grid, self.grid), dtype=np.float32)
+        measured = (flags & UNMEASURED) == 0
+        data[~measured] = np.nan
+        kept = np.flatnonzero(measured)
+        flags[kept] |= self.cutter.cut(x[kept], y[kept], radius[kept], data, kept)
         scale = self.images.pixel_scale or np.nan
-        return CutoutStack(data, np.full(len(index), self.rendering), flags, radius, np.full(len(index), scale))
+        return CutoutStack(data, np.full(len(x), self.rendering), flags, radius, np.full(len(x), scale))
 
     def chunks(self, size):
         """Yield the cutouts of all rows, ``size`` at a time; one empty stack where there are none."""
         for start in range(0, max(len(self), 1), size):
             yield self.stack(slice(start, start + size))
 
-    def radius(self, x, y, given):
-        """petroR90 in pixels, given or measured, and flags."""
+    def radii(self, x, y, given):
+        """
+        Radii, given or measured.
+
+        Parameters
+        ----------
+        x, y, given : (N,) float arrays
+            In pixels; NaN where not known.
+
+        Returns
+        -------
+        radius : (N,) float array
+            petroR90 in pixels, NaN where it is not known.
+        flags : (N,) int32 array
+        """
         ny, nx = self.images.shape
-        if np.isnan(x) or np.isnan(y):
-            return np.nan, GalvaeFlags.BAD_POSITION
-        if not (-0.5 <= x < nx - 0.5 and -0.5 <= y < ny - 0.5):
-            return np.nan, GalvaeFlags.OFF_IMAGE
-        if np.isnan(given):
-            measured = self.measure_radius(x, y)
-            return measured, (GalvaeFlags.NO_RADIUS if np.isnan(measured) else 0)
-        if not 0 < given <= MAX_RADIUS * np.hypot(nx, ny):
-            return given, GalvaeFlags.BAD_RADIUS
-        return given, 0
-
-    def measure_radius(self, x, y):
-        """petroR90 in a window that grows until the profile falls within it."""
-        half, largest = SEARCH, max(self.images.shape)
-        while True:
-            image, origin = self.luminance(x, y, half)
-            r90 = petrosian_r90(image, x - origin[0], y - origin[1])
-            # the Petrosian flux reaches about 2.5 times as far as its R90
-            if (r90 * 2.5 < half and np.isfinite(r90)) or half > largest:
-                return r90
-            half *= 2.0
-
-    def luminance(self, x, y, half):
-        """Middle band around a point, the others where that is missing; neighbours and missing pixels are NaN."""
-        ny, nx = self.images.shape
-        x_range, y_range = window(x, 2 * half, nx), window(y, 2 * half, ny)
-        image = self.images.window(x_range, y_range, [1])[0] - self.images.residual[1]
-        if not np.isfinite(image).any():
-            red, blue = self.images.window(x_range, y_range, [0, 2]) - self.images.residual[[0, 2], None, None]
-            image = np.where(np.isfinite(red), red, blue)
-        if self.labels is not None:
-            part = self.labels[slice(*y_range), slice(*x_range)]
-            own = self.labels[int(round(y)), int(round(x))]
-            image = np.where((part != 0) & (part != own), np.nan, image)
-        return image, (x_range[0], y_range[0])
-
-    def cutout(self, x, y, radius):
-        """(3, grid, grid) cutout of a galaxy of this radius in pixels, and its flags."""
-        ny, nx = self.images.shape
-        side = self.field_of_view * radius
-        x_range, y_range = window(x, side, nx), window(y, side, ny)
-        flux = self.images.window(x_range, y_range)
-        cutout = resample(flux, (x, y), side / self.grid, self.grid, (x_range[0], y_range[0]))
-        flags = empty_flag(cutout) or self.quality(cutout, x, y, radius)
-        return cutout, flags
-
-    def quality(self, cutout, x, y, radius):
-        """Flags of a cutout that holds something."""
-        flags = GalvaeFlags.SCALE_ESTIMATED if self.images.scale_estimated else 0
-        flags |= GalvaeFlags.SMALL if radius < MIN_RADIUS else 0
-        flags |= GalvaeFlags.EDGE if self.share_outside(x, y, radius) > MAX_OUTSIDE else 0
-        inside = circle(self.grid, self.grid / self.field_of_view)
-        # what lies off the image is told by EDGE
-        missing = np.isnan(cutout).any(axis=0) & inside
-        if missing.sum() > MAX_MISSING * inside.sum() and not flags & GalvaeFlags.EDGE:
-            flags |= GalvaeFlags.MISSING_PIXELS
-        n_pixels = np.pi * radius ** 2
-        with np.errstate(invalid='ignore', divide='ignore'):
-            light = np.nan_to_num(cutout - self.images.residual[:, None, None])[:, inside].mean(axis=1)
-            snr = light * np.sqrt(n_pixels) / self.images.noise
-        flags |= 0 if (snr >= MIN_SNR).any() else GalvaeFlags.FAINT
-        return int(flags)
-
-    def share_outside(self, x, y, radius):
-        """Share of the cutout's inscribed circle that lies off the image."""
-        ny, nx = self.images.shape
-        half = 0.5 * self.field_of_view * radius
-        step = (np.arange(self.grid) + 0.5) / self.grid * 2 - 1
-        in_x = (x + half * step > -0.5) & (x + half * step < nx - 0.5)
-        in_y = (y + half * step > -0.5) & (y + half * step < ny - 0.5)
-        inside = circle(self.grid, self.grid / 2)
-        return 1.0 - (in_y[:, None] & in_x[None, :])[inside].mean()
-
-
-def circle(grid, radius):
-    """(grid, grid) bool array: pixels within ``radius`` of the middle."""
-    x = np.arange(grid) - (grid - 1) / 2
-    return np.hypot(x[None], x[:, None]) <= radius
+        lost = np.isnan(x) | np.isnan(y)
+        off = ~lost & ~((-0.5 <= x) & (x < nx - 0.5) & (-0.5 <= y) & (y < ny - 0.5))
+        radius = np.where(lost | off, np.nan, given)
+        sought = np.flatnonzero(np.isnan(radius) & ~lost & ~off)
+        radius[sought] = measure_radii(self.images, x[sought], y[sought], self.labels)
+        bad = ~((0 < given) & (given <= MAX_RADIUS * np.hypot(nx, ny))) & ~np.isnan(given) & ~lost & ~off
+        flags = np.zeros(len(x), dtype=np.int32)
+        for rows, flag in ((lost, GalvaeFlags.BAD_POSITION), (off, GalvaeFlags.OFF_IMAGE),
+                           (sought[np.isnan(radius[sought])], GalvaeFlags.NO_RADIUS), (bad, GalvaeFlags.BAD_RADIUS)):
+            flags[rows] = flag
+        return radius, flags
 
 
 def empty_flag(cutout):
-    """NO_DATA where every pixel is missing, or all are equal."""
-    known = cutout[np.isfinite(cutout)]
-    # resampling rounds: equal to float32's precision is equal
-    flat = known.size == 0 or np.ptp(known) <= 1e-5 * np.abs(known).max()
-    return int(GalvaeFlags.NO_DATA) if flat else 0
+    """NO_DATA where every pixel of one (3, grid, grid) cutout is missing, or all are equal."""
+    return int(empty_flags(cutout[None])[0])

@@ -5,21 +5,18 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
-from astropy.stats import sigma_clipped_stats
-from astropy.wcs.utils import proj_plane_pixel_area
 
+from galvae_affiliated._calibration import calibration, pixel_area, stated_calibration
+from galvae_affiliated._sky import sample, sample_parts, sky_and_noise
 from galvae_affiliated._sources import read_planes
-from galvae_affiliated._units import flux_factor, parse_unit, zero_point_factor
 from galvae_affiliated.exceptions import GalvaeWarning
 
 __all__ = ['FieldImages']
 
 REFERENCE_PIXEL = 0.262  # arcsec; the pixel for which a bundle states the noise of each band
 ALIGNED = 0.1  # pixels; grids that agree so well are the same
-MAX_SAMPLES = 1_000_000  # pixels from which sky and noise are estimated
 # a sky level above so many times the noise is a pedestal, not a residual
 PEDESTAL = 1.0
-COUNTS = 'counts'
 
 
 class FieldImages:
@@ -127,16 +124,16 @@ class FieldImages:
 
     def bright_fluxes(self, anchor, level, deviation):
         """(3,) sums above the sky's level, in each band's own unit, of the pixels that are bright in the anchor."""
-        stride = sample_stride(self.planes[anchor])
-        sample = np.array([np.asarray(plane.data[::stride, ::stride], dtype=np.float64) - sky
-                           for plane, sky in zip(self.planes, level)])
-        light = sample[anchor]
-        known = np.isfinite(sample).all(axis=0)
+        parts = sample_parts(self.planes[anchor])
+        flux = np.array([sample(plane.data, parts).astype(np.float64) - sky
+                         for plane, sky in zip(self.planes, level)])
+        light = flux[anchor]
+        known = np.isfinite(flux).all(axis=0)
         if not known.any():
             return np.zeros(3)
         # the very brightest are saturated stars
         bright = known & (light > 5.0 * deviation) & (light < np.percentile(light[known], 99.9))
-        return sample[:, bright].sum(axis=1)
+        return flux[:, bright].sum(axis=1)
 
     def window(self, x_range, y_range, channels=(0, 1, 2)):
         """
@@ -155,23 +152,72 @@ class FieldImages:
             Nanomaggies per square arcsecond from red to blue, NaN where a
             pixel is masked, not finite, or exactly zero in an image of floats.
         """
-        part = np.s_[slice(*y_range), slice(*x_range)]
-        flux = np.empty((len(channels), y_range[1] - y_range[0], x_range[1] - x_range[0]), dtype=np.float32)
-        for result, i in zip(flux, channels):
-            plane = self.planes[i]
-            values = np.asarray(plane.data[part], dtype=np.float64)
-            missing = ~np.isfinite(values)
-            if self.zero_is_missing[i]:
-                # mosaics hold zero where no exposure reached; noise is never exactly zero
-                missing |= values == 0
-            if plane.bad is not None:
-                missing |= plane.bad[part]
-            result[:] = np.where(missing, np.nan, (values - self.sky[i]) * self.factors[i])
+        shape = (y_range[1] - y_range[0], x_range[1] - x_range[0])
+        return self.windows([x_range[0]], [y_range[0]], shape, channels)[0]
+
+    def windows(self, x_start, y_start, shape, channels=(0, 1, 2)):
+        """
+        Parts of equal size.
+
+        Parameters
+        ----------
+        x_start, y_start : (N,) int sequences
+            First pixel of each.
+        shape : tuple of int
+            (h, w) of all.
+        channels : sequence of int, optional
+            Which of the bands.
+
+        Returns
+        -------
+        flux : (N, len(channels), h, w) float32 array
+            See `window`; NaN off the image, too.
+        """
+        rows, columns = overlaps(y_start, shape[0], self.shape[0]), overlaps(x_start, shape[1], self.shape[1])
+        parts = [((y_in, x_in), (y, x)) for (y_in, y), (x_in, x) in zip(rows, columns)]
+        flux = np.empty((len(parts), len(channels), *shape), dtype=np.float32)
+        for k, i in enumerate(channels):
+            self.read(i, parts, flux[:, k])
+        infinite = np.isinf(flux)
+        if infinite.any():
+            flux[infinite] = np.nan
         return flux
+
+    def read(self, i, parts, flux):
+        """Calibrate parts of one band into ``flux``."""
+        plane, sky, factor = self.planes[i], self.sky[i], self.factors[i]
+        single = np.finfo(np.float32)
+        # other numbers, or a level that is far above the signal, would be rounded in float32
+        exact = not (plane.data.dtype in ('<f4', '>f4') and sky == 0 and single.tiny < abs(factor) < single.max)
+        values = np.empty(flux.shape) if exact else flux
+        for result, (inside, part) in zip(values, parts):
+            pixels = plane.data[part]
+            if pixels.shape != result.shape:
+                result[:] = np.nan
+            result[inside] = pixels
+        if self.zero_is_missing[i]:
+            # mosaics hold zero where no exposure reached; noise is never exactly zero
+            zero = values == 0
+            if zero.any():
+                values[zero] = np.nan
+        if plane.bad is not None:
+            for result, (inside, part) in zip(values, parts):
+                result[inside][plane.bad[part]] = np.nan
+        if exact:
+            values -= sky
+        np.multiply(values, factor, out=flux, casting='same_kind', dtype=values.dtype)
 
     def whole(self):
         """(3, ny, nx) float32 array: `window` of the whole image."""
         return self.window((0, self.shape[1]), (0, self.shape[0]))
+
+
+def overlaps(starts, length, whole):
+    """What ``length`` pixels from each start on share with an axis of ``whole`` pixels: slices of them, and of it."""
+    starts = np.asarray(starts)
+    first, last = (np.clip(ends, 0, whole) for ends in (starts, starts + length))
+    return [(slice(a - start, b - start), slice(a, b))
+            for start, a, b in zip(starts.tolist(), first.tolist(), last.tolist())]
 
 
 def choose_bands(planes, band_sets):
@@ -222,66 +268,3 @@ def reprojected(plane, target, band, target_band):
     if not (footprint > 0).any():
         raise ValueError(f'the images of bands {band} and {target_band} do not overlap on the sky')
     return replace(plane, data=values.astype(np.float32), bad=None, wcs=target.wcs)
-
-
-def pixel_area(wcs, pixel_scale):
-    """Area of a pixel in square arcseconds, None if nobody says; what the user says counts most."""
-    if pixel_scale is not None:
-        if not pixel_scale > 0 or not np.isfinite(pixel_scale):
-            raise ValueError(f'pixel_scale is {pixel_scale}; expected a positive number of arcseconds')
-        return float(pixel_scale) ** 2
-    return None if wcs is None else float(proj_plane_pixel_area(wcs)) * 3600.0 ** 2
-
-
-def stated_calibration(unit, zero_point, bands):
-    """(unit, zero point) of each band that the user states: (None, None) if nothing, `COUNTS` for counts."""
-    parsed = None if unit is None else parse_unit(unit) or COUNTS
-    if parsed not in (None, COUNTS):
-        flux_factor(parsed)
-        if zero_point is not None:
-            raise ValueError(f"the unit is '{unit}' and there is a zero point; a zero point goes with counts alone")
-    if zero_point is None:
-        return [(parsed, None)] * len(bands)
-    if isinstance(zero_point, dict):
-        missing = [band for band in bands if band not in zero_point]
-        if missing:
-            raise ValueError(f'zero_point names {", ".join(zero_point)}; band {missing[0]} is missing')
-        return [(COUNTS, zero_point[band]) for band in bands]
-    if not np.isscalar(zero_point):
-        raise TypeError(f'zero_point is a {type(zero_point).__name__}; expected a number, or a dict of band to number')
-    return [(COUNTS, zero_point)] * len(bands)
-
-
-def calibration(plane, unit, zero_point, area):
-    """Nanomaggies per square arcsecond in one pixel value; None if that is not known."""
-    if unit is None:
-        unit, zero_point = plane.unit, plane.zero_point
-    elif unit is COUNTS:
-        # the user says what a number is; the header may still say how bright one is
-        unit, zero_point = None, plane.zero_point if zero_point is None else zero_point
-    if unit is not None:
-        factor, per_area = flux_factor(unit)
-        return factor if per_area else (factor / area if area else None)
-    if zero_point is not None and area:
-        return zero_point_factor(float(zero_point)) / area
-    return None
-
-
-def sample_stride(plane):
-    """Step between the pixels of a regular sample of limited size."""
-    return max(1, int(np.sqrt(plane.data.size / MAX_SAMPLES)))
-
-
-def sky_and_noise(plane):
-    """Clipped median and standard deviation of a plane's pixels, from a regular sample of them."""
-    stride = sample_stride(plane)
-    values = np.asarray(plane.data[::stride, ::stride], dtype=np.float64)
-    good = np.isfinite(values)
-    if plane.bad is not None:
-        good &= ~plane.bad[::stride, ::stride]
-    if np.issubdtype(plane.data.dtype, np.floating):
-        good &= values != 0
-    if not good.any():
-        return 0.0, 0.0
-    _, median, deviation = sigma_clipped_stats(values[good], sigma=3.0, maxiters=10)
-    return float(median), float(deviation)

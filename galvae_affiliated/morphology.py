@@ -4,12 +4,12 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betaincinv
 
 __all__ = ['ASKED', 'Morphology', 'predict_morphology']
 
 ASKED = 0.5  # a question applies if at least this share of the volunteers would be asked it
-HEADS_BATCH = 65536  # the heads are small: one call for nearly every table
+# rows a call of a graph that takes latents: larger batches are slower, what is between the layers leaves the caches
+HEADS_BATCH = 4096
 INTERVAL = 0.68
 # a Beta distribution exists for variances below mean (1 - mean)
 MOST_VARIANCE = 0.98
@@ -82,13 +82,21 @@ class Morphology:
             Such as '{round, in-between}', the likeliest first; '{}' where no answer is likely enough.
         """
         fractions = np.nan_to_num(self.fractions[question], nan=-1.0)
-        order = np.argsort(-fractions, axis=1, kind='stable')
-        n_inside = (fractions >= 1.0 - threshold).sum(axis=1)
-        # the same few sets stand in all rows: each is spelt once
-        codes, inverse = np.unique(np.where(np.arange(len(answers)) < n_inside[:, None], order, -1), axis=0,
-                                   return_inverse=True)
-        names = ['{' + ', '.join(answers[i] for i in code if i >= 0) + '}' for code in codes]
-        return np.array(names, dtype=str)[inverse.ravel()] if len(names) else np.zeros(0, dtype='U2')
+        left = np.where(fractions >= 1.0 - threshold, fractions, -np.inf)
+        # the same few sets stand in all rows: each is spelt once, and a row has its place among them
+        names, place = [()], np.zeros(len(left), dtype=int)
+        additions = [(), *((answer,) for answer in answers)]
+        for _ in answers:
+            likeliest = left.argmax(axis=1)[:, None]
+            grows = np.take_along_axis(left, likeliest, axis=1)[:, 0] > -np.inf
+            if not grows.any():
+                break
+            np.put_along_axis(left, likeliest, -np.inf, axis=1)
+            added = np.where(grows, likeliest[:, 0] + 1, 0)
+            # one number for the set so far and what is added to it
+            pairs, place = unique_integers(place * len(additions) + added)
+            names = [names[pair // len(additions)] + additions[pair % len(additions)] for pair in pairs]
+        return np.array(['{' + ', '.join(one) + '}' for one in names])[place]
 
     def intervals(self, question):
         """
@@ -104,6 +112,9 @@ class Morphology:
         -------
         low, high : (N, n_answers) float32 arrays
         """
+        # SciPy's functions take a while to load, and only intervals need one
+        from scipy.special import betaincinv
+
         mean = self.fractions[question].astype(float)
         room = mean * (1.0 - mean)
         variance = np.clip(self.deviation[question].astype(float) ** 2, 1e-8, MOST_VARIANCE * room + 1e-12)
@@ -112,6 +123,12 @@ class Morphology:
         # a fraction of zero or one has no room for an interval, and the distribution no parameter of zero
         shapes = np.maximum(mean * total, 1e-6), np.maximum((1.0 - mean) * total, 1e-6)
         return tuple(betaincinv(*shapes, tail).astype(np.float32) for tail in tails)
+
+
+def unique_integers(values):
+    """What `numpy.unique` returns with the inverse, for small integers from zero: without sorting them."""
+    present = np.bincount(values) > 0
+    return np.flatnonzero(present), (np.cumsum(present) - 1)[values]
 
 
 def predict_morphology(latents, bundle, *, errors=None, samples=0, device='auto'):

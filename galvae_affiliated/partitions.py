@@ -4,11 +4,12 @@
 import numpy as np
 import pyarrow as pa
 
+from galvae_affiliated._onnx import BATCH_SIZE
 from galvae_affiliated._workers import need, resident
 from galvae_affiliated.cutout_sets import ParquetSet, composite_rendering, stack_of
+from galvae_affiliated.encoder import Encoder, Encoding
 from galvae_affiliated.images import pixel_area
 from galvae_affiliated.results import planned_names, result_columns
-from galvae_affiliated.transformer import Encoding, LatentTransformer
 
 __all__ = ['encode_partition', 'partition_meta']
 
@@ -17,7 +18,7 @@ ROWS = 256  # cutouts in memory at a time
 
 def encode_partition(frame, bundle=None, *, image_column='image', pixel_scale=None, scaled=False, rendering=None,
                      morphology=True, coverage=0.9, samples=0, reconstruction=True, split=True, device='auto',
-                     batch_size=64):
+                     batch_size=BATCH_SIZE):
     """
     Encode the cutouts of a pandas frame: N rows in, N rows out, in the same order and with the same index.
 
@@ -71,8 +72,8 @@ def encode_partition(frame, bundle=None, *, image_column='image', pixel_scale=No
     taken = [name for name in planned_names(model, reconstruction=reconstruction, **options) if name in kept.columns]
     if taken:
         raise ValueError(f'the frame has a column {taken[0]!r} already')
-    transformer = LatentTransformer(model, device=device, batch_size=batch_size)
-    encoding = Encoding.concatenate([transformer.encode(stack, reconstruction=reconstruction)
+    encoder = Encoder(model, device=device, batch_size=batch_size)
+    encoding = Encoding.concatenate([encoder.encode(stack, reconstruction=reconstruction)
                                      for _, stack in images.chunks(ROWS)])
     columns = {column.name: frame_column(column)
                for column in result_columns(encoding, model, device=device, **options)}

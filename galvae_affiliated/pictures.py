@@ -5,8 +5,8 @@ import importlib.util
 
 import numpy as np
 
+from galvae_affiliated.encoder import Encoder
 from galvae_affiliated.flags import UNMEASURED, GalvaeFlags
-from galvae_affiliated.transformer import LatentTransformer
 
 __all__ = ['caption', 'draw_gallery', 'gallery_rows']
 
@@ -60,7 +60,7 @@ def draw_gallery(path, cutouts, table, rows, bundle, *, device='auto'):
     """
     from matplotlib.figure import Figure
 
-    frames = LatentTransformer(bundle, device=device).frames(cutouts) if len(rows) else []
+    frames = Encoder(bundle, device=device).frames(cutouts) if len(rows) else []
     n_lines = max(1, -(-len(rows) // COLUMNS))
     figure = Figure(figsize=(1.6 * COLUMNS, 2.3 * n_lines), facecolor='black', layout='constrained')
     axes = np.atleast_1d(figure.subplots(n_lines, COLUMNS)).ravel()

@@ -14,10 +14,10 @@ from galvae_affiliated.exceptions import BundleError
 
 __all__ = ['DEFAULT_MODEL', 'get_model', 'list_models', 'register_model']
 
-DEFAULT_MODEL = 'gz2-sdss-v1'
+DEFAULT_MODEL = 'gz2-sdss-v2'
 
 # in the wheel: name -> file in galvae_affiliated/data
-PACKAGED = {DEFAULT_MODEL: 'gz2-sdss-v1.galvae'}
+PACKAGED = {DEFAULT_MODEL: 'gz2-sdss-v2.galvae', 'gz2-sdss-v1': 'gz2-sdss-v1.galvae'}
 # elsewhere: name -> (addresses, sha256 of the file)
 REMOTE = {}
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 
 from galvae_affiliated.columns import artifact_flags, encoding_columns, morphology_columns
+from galvae_affiliated.encoder import Encoding
 from galvae_affiliated.morphology import predict_morphology
 from galvae_affiliated.targets import target_columns
-from galvae_affiliated.transformer import Encoding
 
 __all__ = ['planned_names', 'result_columns']
 
@@ -36,11 +36,11 @@ def planned_names(bundle, *, reconstruction, **options):
 
 def result_columns(encoding, bundle, *, split, morphology, coverage=0.9, samples=0, device='auto'):
     """
-    Columns of an `~galvae_affiliated.transformer.Encoding`.
+    Columns of an `~galvae_affiliated.encoder.Encoding`.
 
     Parameters
     ----------
-    encoding : `~galvae_affiliated.transformer.Encoding`
+    encoding : `~galvae_affiliated.encoder.Encoding`
     bundle : `~galvae_affiliated.ModelBundle`
     split : bool
         A scalar column a latent.
@@ -53,7 +53,8 @@ def result_columns(encoding, bundle, *, split, morphology, coverage=0.9, samples
     -------
     columns : list of `~astropy.table.MaskedColumn`
     """
-    predicted = []
+    # an engine for networks as small as these is not worth its building
+    device, predicted = device.replace('tensorrt', 'cuda'), []
     if morphology and bundle.questions:
         votes = predict_morphology(encoding.latent, bundle, errors=encoding.latent_err, samples=samples, device=device)
         encoding = replace(encoding, flags=encoding.flags | artifact_flags(votes, bundle))

@@ -2,6 +2,8 @@
 """The ``galvae`` command."""
 
 import argparse
+import atexit
+import gc
 import os
 import sys
 import warnings
@@ -10,6 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from galvae_affiliated import __version__
+from galvae_affiliated._onnx import BATCH_SIZE
+from galvae_affiliated._providers import DEVICES
 from galvae_affiliated._train_scripts import add_fit_heads, add_sweep, add_train
 from galvae_affiliated.exceptions import DeviceError, GalvaeWarning
 
@@ -37,6 +41,8 @@ def main(args=None):
         0 done, 1 failure, 2 wrong use.
     """
     options = parser().parse_args(args)
+    # else the collector looks through all that was imported once more before the process ends
+    atexit.register(gc.freeze)
     warnings.simplefilter('ignore')
     warnings.simplefilter('once', GalvaeWarning)
     warnings.showwarning = show_warning
@@ -82,7 +88,7 @@ def parser():
     add_fit_heads(commands)
     demo = commands.add_parser('demo', help='encode the simulated field that comes with the package')
     demo.add_argument('-o', '--output', default='galvae_demo', help='folder for the table and the picture')
-    demo.add_argument('--device', choices=('auto', 'cpu', 'cuda'), default='auto')
+    demo.add_argument('--device', choices=('auto', *DEVICES), default='auto')
     demo.set_defaults(run=run_demo)
     info = commands.add_parser('info', help='print the card of a model')
     info.add_argument('model', nargs='?', help='name or file; the default model if left out')
@@ -115,8 +121,11 @@ def add_encode(commands):
     p.add_argument('--scaled', action='store_true', help="cutouts are at the model's scale already")
     p.add_argument('--rendering', metavar='NAME', help='how the cutouts enter the model; galvae info lists the names')
     p.add_argument('--model', metavar='NAME', help='name or file of the model')
-    p.add_argument('--device', choices=('auto', 'cpu', 'cuda'), default='auto')
-    p.add_argument('--batch-size', type=int, default=64)
+    p.add_argument('--device', choices=('auto', *DEVICES), default='auto',
+                   help='auto takes CUDA where it starts, else the CPU; tensorrt builds engines for minutes once')
+    p.add_argument('--precision', choices=('float32', 'float16'), default='float32', help='float16 is for GPUs')
+    p.add_argument('--threads', type=int, metavar='N', help='on the CPU; all that the process may use if left out')
+    p.add_argument('--batch-size', type=int, default=BATCH_SIZE, metavar='N', help='cutouts a call of the network')
     p.add_argument('--chunk', type=int, metavar='N',
                    help='write N rows at a time to .parquet or .fits: for more than fits in memory, and a run that is '
                    'ended goes on if the same command is given again')
@@ -201,7 +210,8 @@ def common(options):
     return {'unit': options.unit, 'zero_point': zero_point(options.zero_point), 'rendering': options.rendering,
             'morphology': not options.no_morphology, 'coverage': options.coverage, 'samples': options.samples,
             'reconstruction': not options.no_reconstruction,
-            'split': options.split, 'device': options.device, 'batch_size': options.batch_size, 'progress': progress()}
+            'split': options.split, 'device': options.device, 'batch_size': options.batch_size,
+            'threads': options.threads, 'precision': options.precision, 'progress': progress()}
 
 
 def draw(images, table, options, settings):

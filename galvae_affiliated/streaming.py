@@ -19,13 +19,14 @@ from astropy.table import MaskedColumn
 
 from galvae_affiliated import __version__
 from galvae_affiliated._joining import OUTPUTS, RADIUS, Joining
-from galvae_affiliated.catalog import CHUNK, encode_in_chunks, row_slices
+from galvae_affiliated._onnx import BATCH_SIZE
+from galvae_affiliated.catalog import encode_in_chunks, row_slices, stack_rows
 from galvae_affiliated.columns import refuse_taken
 from galvae_affiliated.cutout_sets import id_column, open_cutout_set, without_names
+from galvae_affiliated.encoder import Encoder
 from galvae_affiliated.fields import open_field
 from galvae_affiliated.registry import get_model
 from galvae_affiliated.results import planned_names, result_columns
-from galvae_affiliated.transformer import LatentTransformer
 
 __all__ = ['stream_catalog', 'stream_cutout_set']
 
@@ -135,7 +136,8 @@ def checked_output(output, chunk, overwrite):
 
 
 def stream(stacks, table, n_rows, output, bundle, sources, *, chunk, overwrite, morphology=True, coverage=0.9,
-           samples=0, reconstruction=True, split=False, device='auto', batch_size=64, progress=None):
+           samples=0, reconstruction=True, split=False, device='auto', batch_size=BATCH_SIZE, threads=None,
+           precision='float32', progress=None):
     """
     Encode what is not encoded yet, then join the chunks to a table.
 
@@ -151,7 +153,9 @@ def stream(stacks, table, n_rows, output, bundle, sources, *, chunk, overwrite, 
     bundle : `~galvae_affiliated.ModelBundle`
     sources : dict
         What the rows are made of, to know the run by.
-    chunk, overwrite, morphology, coverage, samples, reconstruction, split, device, batch_size, progress : optional
+    chunk, overwrite, morphology, coverage, samples, reconstruction, split : optional
+        See `stream_catalog` and `~galvae_affiliated.encode_catalog`.
+    device, batch_size, threads, precision, progress : optional
         See `stream_catalog` and `~galvae_affiliated.encode_catalog`.
 
     Returns
@@ -162,13 +166,13 @@ def stream(stacks, table, n_rows, output, bundle, sources, *, chunk, overwrite, 
     names = planned_names(bundle, reconstruction=reconstruction, **options)
     if table is not None:
         refuse_taken(table, names, overwrite=overwrite)
-    transformer = LatentTransformer(bundle, device=device, batch_size=batch_size)
+    encoder = Encoder(bundle, device=device, batch_size=batch_size, threads=threads, precision=precision)
     slices = row_slices(n_rows, chunk)
 
     def encode(made, report=None):
         """Columns of some stacks, how many rows are measured, and how many of these have no pixel scale."""
         identifiers = []
-        encoding = encode_in_chunks(without_names(made, identifiers), n_rows, transformer, reconstruction, report)
+        encoding = encode_in_chunks(without_names(made, identifiers), n_rows, encoder, reconstruction, report)
         columns = in_both_units(result_columns(encoding, bundle, device=device, **options), encoding)
         scales = encoding.pixel_scale[encoding.measured]
         named = [id_column(identifiers)] if table is None else []
@@ -180,7 +184,7 @@ def stream(stacks, table, n_rows, output, bundle, sources, *, chunk, overwrite, 
     parts = Parts(output, {'version': __version__, 'model': bundle.id, 'rows': n_rows, 'chunk': chunk, **options,
                            'reconstruction': reconstruction, **sources}, overwrite=overwrite)
     first = next((i for i in range(len(slices)) if not parts.path(i).exists()), len(slices))
-    pieces = [row_slices(rows.stop, CHUNK, rows.start) for rows in slices[first:]]
+    pieces = [row_slices(rows.stop, stack_rows(batch_size), rows.start) for rows in slices[first:]]
     made = stacks([rows for piece in pieces for rows in piece])
     if progress is not None and first:
         progress(slices[first - 1].stop, n_rows)

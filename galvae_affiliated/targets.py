@@ -5,13 +5,13 @@ import astropy.units as u
 import numpy as np
 
 from galvae_affiliated.columns import column, get_latents, with_columns
+from galvae_affiliated.morphology import HEADS_BATCH
 from galvae_affiliated.positions import numbers
 from galvae_affiliated.registry import get_model
 
 __all__ = ['add_targets', 'target_columns']
 
 TARGETS = 'targets.onnx'
-BATCH = 65536  # the graph is small: one call for nearly every table
 
 
 def add_targets(table, bundle=None, *, overwrite=False, device='auto'):
@@ -89,7 +89,7 @@ def target_columns(latents, radius, bundle, *, device='auto'):
         rows &= np.isfinite(inputs['radius']) & (inputs['radius'] > 0)
     values, errors = np.full((2, len(rows), len(about['names'])), np.nan)
     if rows.any():
-        runner = bundle.runner('targets', device=device, batch_size=BATCH)
+        runner = bundle.runner('targets', device=device, batch_size=HEADS_BATCH)
         values[rows], errors[rows] = runner({k: v[rows] for k, v in inputs.items()}, ['values', 'errors'])
     columns = []
     for i, name in enumerate(about['names']):

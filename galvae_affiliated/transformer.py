@@ -1,62 +1,14 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Cutouts to latents and back, with scikit-learn's contract of a transformer."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from galvae_affiliated.cutouts import CutoutStack
-from galvae_affiliated.flags import GalvaeFlags
+from galvae_affiliated._onnx import BATCH_SIZE
+from galvae_affiliated.encoder import Encoder, Encoding, reduced_chi2, scalar_names
 from galvae_affiliated.registry import get_model
 
-__all__ = ['Encoding', 'LatentTransformer']
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """
-    What a model says of N cutouts; rows that cannot be measured are NaN.
-
-    Attributes
-    ----------
-    latent, latent_err : (N, n_latents) float32 arrays
-        Mean and standard deviation of the posterior.
-    pose : (N, n_pose) float32 array
-        What a rotation, flip, shift or zoom of the image changes.
-    recon_chi2 : (N,) float32 array or None
-        Mean square residual of the decoded image, over the variance that training images have.
-    flags : (N,) int32 array
-    radius : (N,) float32 array
-        petroR90 in pixels of the image.
-    pixel_scale : (N,) float32 array
-        Side of a pixel in arcsec, NaN where it is not known.
-    """
-
-    latent: np.ndarray
-    latent_err: np.ndarray
-    pose: np.ndarray
-    recon_chi2: np.ndarray | None
-    flags: np.ndarray
-    radius: np.ndarray
-    pixel_scale: np.ndarray
-
-    def __len__(self):
-        return len(self.latent)
-
-    @property
-    def measured(self):
-        """(N,) bool array: rows that have latents."""
-        return np.isfinite(self.latent).all(axis=1)
-
-    @classmethod
-    def concatenate(cls, parts):
-        """One `Encoding` of the rows of several, in their order."""
-        def join(name):
-            values = [getattr(part, name) for part in parts]
-            return None if values[0] is None else np.concatenate(values)
-
-        return cls(**{name: join(name) for name in cls.__dataclass_fields__})
+__all__ = ['Encoding', 'LatentTransformer', 'reduced_chi2', 'scalar_names']
 
 
 class LatentTransformer(TransformerMixin, BaseEstimator):
@@ -69,10 +21,14 @@ class LatentTransformer(TransformerMixin, BaseEstimator):
     ----------
     bundle : `~galvae_affiliated.ModelBundle`, optional
         The model; None takes the default when it is first needed.
-    device : {'auto', 'cpu', 'cuda'}, optional
-        Where to compute.
+    device : {'auto', 'cpu', 'cuda', 'tensorrt'}, optional
+        Where to compute: 'auto' takes CUDA where it starts and the CPU otherwise.
     batch_size : int, optional
         Cutouts a call of the network.
+    threads : int, optional
+        Threads on the CPU; None takes the processors that the process may use.
+    precision : {'float32', 'float16'}, optional
+        What the network computes in; 'float16' needs a GPU, and a model that was exported with it.
 
     Examples
     --------
@@ -83,10 +39,12 @@ class LatentTransformer(TransformerMixin, BaseEstimator):
     (2, 40)
     """
 
-    def __init__(self, bundle=None, *, device='auto', batch_size=64):
+    def __init__(self, bundle=None, *, device='auto', batch_size=BATCH_SIZE, threads=None, precision='float32'):
         self.bundle = bundle
         self.device = device
         self.batch_size = batch_size
+        self.threads = threads
+        self.precision = precision
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -139,21 +97,14 @@ class LatentTransformer(TransformerMixin, BaseEstimator):
         ----------
         X : (N, n_latents) array
         pose : (N, n_pose) array, optional
-            See `Encoding`; None takes the mean pose.
+            See `~galvae_affiliated.encoder.Encoding`; None takes the mean pose.
 
         Returns
         -------
         composites : (N, 3, grid, grid) float32 array
             Red, green, blue in [0, 1].
         """
-        bundle = self.model
-        latent = np.asarray(X)
-        if latent.ndim != 2 or latent.shape[1] != bundle.n_latents:
-            raise ValueError(f'latents have shape {latent.shape}; expected (N, {bundle.n_latents})')
-        pose = np.zeros((len(latent), bundle.n_pose), dtype=np.float32) if pose is None else np.asarray(pose)
-        if pose.shape != (len(latent), bundle.n_pose):
-            raise ValueError(f'pose has shape {pose.shape}; expected ({len(latent)}, {bundle.n_pose})')
-        return self.runner('decoder')({'latent': latent, 'pose': pose}, ['composite'])[0]
+        return self.encoder.decode(X, pose)
 
     def get_feature_names_out(self, input_features=None):
         """
@@ -175,13 +126,19 @@ class LatentTransformer(TransformerMixin, BaseEstimator):
         """`~galvae_affiliated.ModelBundle` : The model that encodes."""
         return get_model(self.bundle)
 
+    @property
+    def encoder(self):
+        """`~galvae_affiliated.encoder.Encoder` : What encodes, kept as long as the parameters stay as they are."""
+        options = {name: value for name, value in self.get_params(deep=False).items() if name != 'bundle'}
+        settings = self.model.sha256, options
+        # not set by the constructor, which scikit-learn wants to set the parameters alone
+        if self.__dict__.get('_settings') != settings:
+            self._settings, self._encoder = settings, Encoder(self.model, **options)
+        return self._encoder
+
     def runner(self, graph):
-        """The runner of a graph, kept for the next call with the same settings."""
-        key = (graph, self.model.sha256, self.device, self.batch_size)
-        runners = self.__dict__.setdefault('_runners', {})
-        if key not in runners:
-            runners[key] = self.model.runner(graph, device=self.device, batch_size=self.batch_size)
-        return runners[key]
+        """The runner of a graph, kept for the next call with the same parameters."""
+        return self.encoder.runner(graph)
 
     def encode(self, cutouts, *, reconstruction=True):
         """
@@ -195,17 +152,9 @@ class LatentTransformer(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        encoding : `Encoding`
+        encoding : `~galvae_affiliated.encoder.Encoding`
         """
-        stack, encoder = as_stack(cutouts, self.model.grid), self.runner('encoder')
-        if self.device != 'auto':
-            # a device that does not start is an error, whether or not there is a row to encode
-            encoder.start()
-        parts = [self.encode_batch(stack[i:i + self.batch_size], reconstruction)
-                 for i in range(0, max(len(stack), 1), self.batch_size)]
-        latent, error, pose, chi2, flags = (np.concatenate(p) for p in zip(*parts))
-        return Encoding(latent, error, pose, chi2 if reconstruction else None, flags,
-                        stack.radius.astype(np.float32), stack.pixel_scale.astype(np.float32))
+        return self.encoder.encode(cutouts, reconstruction=reconstruction)
 
     def frames(self, cutouts):
         """
@@ -220,66 +169,4 @@ class LatentTransformer(TransformerMixin, BaseEstimator):
         frames : (N, 3, grid, grid) float32 array
             Red, green, blue in [0, 1]; missing pixels are at the sky's level.
         """
-        stack = as_stack(cutouts, self.model.grid)
-        inputs = {'image': stack.data, 'rendering': self.model.rendering_index(stack.rendering)}
-        return self.runner('encoder')(inputs, ['frame'])[0]
-
-    def encode_batch(self, stack, reconstruction):
-        """Latents, errors, pose, chi-square and flags of one batch; only measured rows reach the network."""
-        bundle, rows = self.model, np.flatnonzero(stack.measured)
-        n = len(stack)
-        latent, error = (np.full((n, bundle.n_latents), np.nan, dtype=np.float32) for _ in range(2))
-        pose, chi2 = np.full((n, bundle.n_pose), np.nan, dtype=np.float32), np.full(n, np.nan, dtype=np.float32)
-        flags = stack.flags.copy()
-        if len(rows):
-            inputs = {'image': stack.data[rows], 'rendering': bundle.rendering_index(stack.rendering[rows])}
-            outputs = ['latent_mean', 'latent_logvar', 'latent_pose'] + ['frame', 'weight'] * reconstruction
-            latent[rows], logvar, pose[rows], *seen = self.runner('encoder')(inputs, outputs)
-            error[rows] = np.exp(0.5 * logvar)
-            if reconstruction:
-                decoded = self.inverse_transform(latent[rows], pose=pose[rows])
-                usual = bundle.manifest['reconstruction']
-                chi2[rows] = reduced_chi2(decoded, *seen, usual['floor'], usual['slope'])
-                flags[chi2 > usual['chi2_99']] |= GalvaeFlags.POOR_FIT
-        return latent, error, pose, chi2, flags
-
-
-def scalar_names(name, length):
-    """Names of the scalar columns that stand for a vector column."""
-    return [f'{name}_{i:02d}' for i in range(length)]
-
-
-def reduced_chi2(decoded, frame, weight, floor, slope):
-    """
-    Mean square residual of each image in units of the variance that training images have.
-
-    Parameters
-    ----------
-    decoded, frame : (N, 3, grid, grid) arrays
-        Composites.
-    weight : (N, 3, grid, grid) array
-        Share of each pixel that counts.
-    floor, slope : (3,) sequences
-        Variance ``floor + slope * decoded`` of each channel: of the sky, and more where the galaxy is bright.
-
-    Returns
-    -------
-    chi2 : (N,) array
-    """
-    floor, slope = (np.asarray(x, dtype=np.float32).reshape(1, 3, 1, 1) for x in (floor, slope))
-    square = (decoded - frame) ** 2 / (floor + slope * decoded)
-    return (weight * square).sum(axis=(1, 2, 3)) / np.maximum(weight.sum(axis=(1, 2, 3)), 1e-6)
-
-
-def as_stack(cutouts, grid):
-    """A `CutoutStack` of the model's grid, or an error that says what was got."""
-    if not isinstance(cutouts, CutoutStack):
-        array = np.asarray(cutouts)
-        if array.dtype.kind not in 'fiu':
-            raise TypeError(f'cutouts are of type {array.dtype}; expected numbers')
-        if array.ndim != 4:
-            raise ValueError(f'cutouts have shape {array.shape}; expected (N, 3, {grid}, {grid})')
-        cutouts = CutoutStack.from_composites(array)
-    if cutouts.data.shape[-1] != grid:
-        raise ValueError(f'cutouts have {cutouts.data.shape[-1]} pixels a side; this model takes {grid}')
-    return cutouts
+        return self.encoder.frames(cutouts)

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
-from galvae_affiliated import BundleError, ModelBundle, get_model, list_models
+from galvae_affiliated import BundleError, ModelBundle, _onnx, get_model, list_models
 from galvae_affiliated.bundle import canonical_json, pack
 from galvae_affiliated.registry import REMOTE, register_model
 
@@ -111,6 +111,77 @@ def test_self_test_finds_other_weights():
     manifest['parts']['heads.onnx'] = hashlib.sha256(parts['heads.onnx']).hexdigest()
     with pytest.raises(BundleError, match='fails its self-test'):
         ModelBundle(manifest, parts).verify(device='cpu')
+
+
+def with_parts(changes, **manifest):
+    """The default model without half precision, with other parts and entries of the manifest."""
+    bundle = get_model()
+    parts = {name: part for name, part in bundle._parts.items() if 'float16' not in name} | changes
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in parts.items()}
+    return ModelBundle({**bundle.manifest, 'parts': hashes, **manifest}, parts)
+
+
+def half_graph():
+    """Bytes of a graph that halves its input in half precision."""
+    float32, float16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
+    nodes = [
+        onnx.helper.make_node('Cast', ['latent'], ['short'], to=float16),
+        onnx.helper.make_node('Mul', ['short', 'half'], ['product']),
+        onnx.helper.make_node('Cast', ['product'], ['composite'], to=float32),
+    ]
+    ends = [onnx.helper.make_tensor_value_info(name, float32, ('rows', 2)) for name in ('latent', 'composite')]
+    half = onnx.numpy_helper.from_array(np.float16(0.5), 'half')
+    graph = onnx.helper.make_graph(nodes, 'half', ends[:1], ends[1:], [half])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 18)], ir_version=8)
+    return model.SerializeToString()
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A CPU that is taken for a GPU; gives what sessions were started with."""
+    started, start_session = [], _onnx.start_session
+
+    def start(graph, device, batch_size, threads, precision):
+        started.append((graph, precision))
+        return start_session(graph, 'cpu', batch_size, threads)
+
+    monkeypatch.setattr(_onnx, 'start_session', start)
+    return started
+
+
+def test_half_precision_is_a_part_of_the_bundle(gpu):
+    bundle = with_parts({'decoder.float16.onnx': half_graph()})
+    runner = bundle.runner('decoder', device='auto', precision='float16')
+    (found,) = runner({'latent': np.array([[1.0, 3.0]])}, ['composite'])
+    np.testing.assert_array_equal(found, [[0.5, 1.5]])
+    assert gpu == [(half_graph(), 'float16')]
+    assert ModelBundle.read(pack(bundle.manifest, bundle._parts)) == bundle
+
+
+def test_half_precision_is_refused_where_there_is_none():
+    with pytest.raises(BundleError, match=r'has no encoder\.float16\.onnx; it has encoder\.onnx'):
+        get_model('gz2-sdss-v1').runner('encoder', precision='float16')
+    with pytest.raises(ValueError, match='float16.*is for GPUs'):
+        with_parts({'decoder.float16.onnx': half_graph()}).runner('decoder', device='cpu', precision='float16')
+    with pytest.raises(ValueError, match="precision is 'double'"):
+        get_model().runner('encoder', precision='double')
+
+
+def test_the_self_test_has_a_tolerance_for_half_precision(gpu):
+    parts = {f'{name}.float16.onnx': get_model()._parts[f'{name}.onnx'] for name in ('encoder', 'decoder')}
+    report = with_parts(parts, self_test_tolerance={'float16': 0.1}).verify(precision='float16')
+    assert report['encoded'] <= 0.1
+    assert [precision for _, precision in gpu] == ['float16', 'float16', 'float32']  # the heads have none
+    with pytest.raises(BundleError, match='fails its self-test on cpu in float16'):
+        with_parts(parts, self_test_tolerance={'float16': -1.0, 'cpu': 1.0}).verify(precision='float16')
+    with pytest.raises(BundleError, match='no tolerance of its self-test for float16'):
+        with_parts(parts, self_test_tolerance={'cpu': 1.0}).verify(precision='float16')
+
+
+def test_tolerances_of_devices():
+    bundle = with_parts({}, self_test_tolerance={'cpu': 1.0, 'cuda': 2.0, 'float16': 3.0})
+    assert [bundle.tolerance(device) for device in ('cpu', 'cuda', 'tensorrt')] == [1.0, 2.0, 2.0]
+    assert bundle.tolerance('tensorrt', 'float16') == 3.0
 
 
 def test_unknown_rendering_is_named():

@@ -1,4 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
+import threading
+import time
+
 import astropy.units as u
 import numpy as np
 import pytest
@@ -9,8 +12,10 @@ from astropy.table import MaskedColumn, QTable, Table
 from photutils.segmentation import SourceCatalog, detect_sources
 from photutils.utils import CutoutImage
 
-from galvae_affiliated import encode_catalog, get_latents, get_model
+from galvae_affiliated import CutoutStack, encode_catalog, get_latents, get_model
+from galvae_affiliated.catalog import encode_in_chunks, stack_rows
 from galvae_affiliated.flags import describe_flags
+from galvae_affiliated.transformer import Encoding
 
 PIXEL = 0.262
 CLOSE = 2e-3  # a shift by a tenth of a pixel changes latents by more
@@ -282,10 +287,56 @@ def test_batches_and_chunks(field, galaxies, monkeypatch):
     whole = encode_catalog(field, galaxies)
     monkeypatch.setattr('galvae_affiliated.catalog.CHUNK', 4)
     calls = []
-    parts = encode_catalog(field, galaxies, batch_size=3, progress=lambda done, total: calls.append((done, total)))
+    parts = encode_catalog(field, galaxies, batch_size=2, progress=lambda done, total: calls.append((done, total)))
     assert calls == [(4, 6), (6, 6)]
     assert np.allclose(parts['galvae_latent'], whole['galvae_latent'], atol=CLOSE)
     assert np.array_equal(parts['galvae_flags'], whole['galvae_flags'])
+
+
+@pytest.mark.parametrize(('batch_size', 'rows'), [(64, 128), (48, 96), (128, 128), (500, 500), (1, 128)])
+def test_stacks_are_whole_batches(batch_size, rows):
+    assert stack_rows(batch_size) == rows
+
+
+def test_next_cutouts_are_made_while_these_are_encoded():
+    """One stack ahead, in order; the thread ends, whatever happens."""
+    made, seen = [], []
+
+    def stacks():
+        for i in range(6):
+            made.append(i)
+            yield make_stack(i)
+
+    class Transformer:
+        def encode(self, stack, reconstruction):
+            end = time.monotonic() + 10
+            while len(made) < min(len(seen) + 2, 6) and time.monotonic() < end:
+                time.sleep(0.001)
+            seen.append((int(stack.radius[0]), len(made)))
+            if stack.radius[0] == failing:
+                raise ArithmeticError('of the network')
+            return encoding_of(stack)
+
+    failing = -1
+    encoding = encode_in_chunks(stacks(), 6, Transformer(), False)
+    assert list(encoding.radius) == [0, 1, 2, 3, 4, 5]
+    assert seen == [(0, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 6)]
+    made, seen, failing = [], [], 1
+    with pytest.raises(ArithmeticError, match='of the network'):
+        encode_in_chunks(stacks(), 6, Transformer(), False)
+    assert len(made) <= 4
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith('galvae-prefetch')]
+
+
+def make_stack(number):
+    """One cutout whose radius is a number."""
+    return CutoutStack(np.zeros((1, 3, 4, 4), np.float32), np.array(['x']), np.zeros(1, np.int32), np.array([number]))
+
+
+def encoding_of(stack):
+    n = len(stack)
+    vectors = (np.zeros((n, width), np.float32) for width in (40, 40, 5))
+    return Encoding(*vectors, None, stack.flags, stack.radius, stack.pixel_scale)
 
 
 def test_other_model(field, galaxies, other_bundle, tmp_path):

@@ -238,7 +238,7 @@ def test_a_worker_loads_a_model_once(client, other_bundle):
         frame.map_partitions(encode_partition, model_id, meta=partition_meta(frame, model_id)).compute()
     before = os.environ.get('OMP_NUM_THREADS', '1')
     # encoder, decoder and heads, each of one thread as the worker has
-    assert list(client.run(sessions_built).values()) == [([1, 1, 1], before)] * 2
+    assert list(client.run(sessions_built).values()) == [([1, 1, 1, 1], before)] * 2
 
 
 def test_images_that_dask_made_texts_of_are_refused():
@@ -477,7 +477,8 @@ def lost(tile):
 
 
 def test_a_tile_that_kills_every_worker_is_named(client, tiles, monkeypatch):
-    monkeypatch.setattr(client.cluster.scheduler, 'allowed_failures', 1)
+    # a task that waits on a worker when that is killed is suspected too: often enough, and it is not
+    monkeypatch.setattr(client.cluster.scheduler, 'allowed_failures', 3)
     with pytest.raises(TileError, match=r'^1 of 3 tasks failed: tile 1: KilledWorker: ') as error:
         encode_fields([tiles[0], functools.partial(lost, tiles[1]), tiles[2]], client, **TILE_OPTIONS)
     check(error.value.results[0], tiles[0])

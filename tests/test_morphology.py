@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from galvae_affiliated import GalvaeFlags, ModelBundle, add_latents, add_morphology, get_model
 from galvae_affiliated.bundle import SELF_TEST
 from galvae_affiliated.columns import get_latents
-from galvae_affiliated.morphology import Morphology, predict_morphology, reach_fractions, set_threshold
+from galvae_affiliated.morphology import HEADS_BATCH, Morphology, predict_morphology, reach_fractions, set_threshold
 
 TREE = {
     'shape': {'answers': ['smooth', 'disk', 'artifact'], 'parent': None},
@@ -156,6 +156,43 @@ def test_sets_hold_what_is_likely_enough_the_likeliest_first(bundle, table, cove
     assert result['shape_set'].tolist() == sets
     assert f'{100 * coverage:g} % coverage' in result['shape_set'].description
     assert 'bar_set' not in result.colnames  # too few galaxies told its threshold
+
+
+def spelt_out(fractions, answers, threshold):
+    """The prediction set of one row, by hand."""
+    inside = [i for i, fraction in enumerate(fractions) if fraction >= np.float32(1.0 - threshold)]
+    return '{' + ', '.join(answers[i] for i in sorted(inside, key=lambda i: -fractions[i])) + '}'
+
+
+@pytest.mark.parametrize('coverage', [0.5, 0.8, 0.9, 0.99])
+def test_sets_of_many_galaxies(coverage):
+    default = get_model()
+    latents = np.random.default_rng(1).standard_normal((1000, default.n_latents)).astype(np.float32)
+    latents[::100] = np.nan
+    morphology = predict_morphology(latents, default, device='cpu')
+    for question, answers in default.questions.items():
+        threshold = set_threshold(default, question, coverage)
+        expected = [spelt_out(row, answers, threshold) for row in morphology.fractions[question]]
+        sets = morphology.sets(question, answers, threshold)
+        assert sets.tolist() == expected, question
+        assert sets.dtype == np.array(expected).dtype
+        assert len(set(expected)) > 1
+
+
+def test_sets_of_many_answers_some_of_which_are_equal():
+    answers = [f'kind{i}' for i in range(30)]
+    shares = np.random.default_rng(2).integers(0, 6, (500, 30)).astype(np.float32)
+    morphology = Morphology({'kind': shares / np.maximum(shares.sum(axis=1, keepdims=True), 1.0)}, {})
+    for threshold in (0.0, 0.95, 1.0):
+        expected = [spelt_out(row, answers, threshold) for row in morphology.fractions['kind']]
+        assert morphology.sets('kind', answers, threshold).tolist() == expected
+
+
+def test_a_table_of_more_rows_than_a_call_of_the_heads(bundle, latents):
+    rows = np.resize([0, 1, 2, 3], HEADS_BATCH + 3)
+    many, few = predict_morphology(latents[rows], bundle), predict_morphology(latents, bundle)
+    for question in TREE:
+        np.testing.assert_allclose(many.fractions[question], few.fractions[question][rows], rtol=1e-6)
 
 
 def test_no_coverage_leaves_the_sets_out(bundle, table):

@@ -93,6 +93,14 @@ def test_pixels_are_missing_where_less_than_half_was_observed(image):
     assert list(zip(*np.nonzero(np.isnan(result)))) == [(5, 5)]
 
 
+@pytest.mark.parametrize(('x', 'known'), [(8.5, True), (8.49, False), (8.51, True)])
+def test_half_of_a_pixel_observed(x, known):
+    """Of a pixel three input pixels wide that reaches over the edge."""
+    result = resample(np.ones((1, 30, 30)), (x, 15.0), 3.0, 7)[0]
+    assert (np.isfinite(result[3, 0])) == known
+    assert np.isfinite(result[3, 1:]).all()
+
+
 def test_bands_have_their_own_missing_pixels(image):
     stack = np.stack([image, image, image])
     stack[1, 20:40, 30:50] = np.nan

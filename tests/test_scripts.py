@@ -16,6 +16,15 @@ from PIL import Image
 from galvae_affiliated import ModelBundle, __version__, get_latents, get_model, list_models
 
 FAST = ['--no-morphology', '--no-reconstruction']
+# what takes long to load, and a catalogue with radii does not need
+UNNEEDED = (
+    *('astropy.convolution', 'astropy.modeling', 'astropy.visualization', 'dask', 'h5py', 'lightning', 'matplotlib'),
+    *('onnx', 'pandas', 'photutils', 'PIL', 'pyarrow', 'reproject', 'sklearn', 'torch'),
+    *(
+        f'scipy.{name}'
+        for name in ('interpolate', 'linalg', 'ndimage', 'optimize', 'signal', 'spatial', 'special', 'stats')
+    ),
+)
 
 
 @pytest.fixture
@@ -74,6 +83,19 @@ def test_field_with_catalogue(encode, catalog, galaxies, tmp_path):
     assert np.allclose(table['galvae_radius'], galaxies['petro_r90'])
     assert any(name.endswith('_fraction') for name in table.colnames)
     assert np.isfinite(table['galvae_recon_chi2']).all()
+
+
+def test_a_catalogue_with_radii_starts_without_what_it_does_not_need(field_files, in_pixels, tmp_path):
+    words = ['encode', *field_files.values(), '--bands', 'g,r,z', '--catalog', in_pixels, '-o', tmp_path / 'out.fits']
+    code = (
+        'import sys\n'
+        'from galvae_affiliated.scripts import main\n'
+        f'code = main({[str(word) for word in words]})\n'
+        f'print(code, *[name for name in {UNNEEDED} if name in sys.modules])'
+    )
+    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ['0']
+    assert len(Table.read(tmp_path / 'out.fits')) == 6
 
 
 def test_one_file_of_three_planes(encode, field, catalog, tmp_path):

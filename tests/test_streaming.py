@@ -15,8 +15,8 @@ from PIL import Image
 from galvae_affiliated import ModelBundle, encode_catalog, get_latents, get_model
 from galvae_affiliated.catalog import row_slices
 from galvae_affiliated.cutout_sets import ParquetSet, encode_cutout_set
+from galvae_affiliated.encoder import Encoder, Encoding
 from galvae_affiliated.streaming import stream_catalog, stream_cutout_set
-from galvae_affiliated.transformer import Encoding, LatentTransformer
 
 # batches are of two rows with and without chunks: the last digits depend on the size of a batch
 OPTIONS = {'batch_size': 2, 'device': 'cpu'}
@@ -120,7 +120,7 @@ class Killed(Exception):
 @pytest.fixture
 def encoded_rows(monkeypatch):
     """Numbers of rows of each call of the encoder; where ``left`` gets to zero, the call raises."""
-    real = LatentTransformer.encode
+    real = Encoder.encode
 
     class Calls(list):
         left = None
@@ -135,7 +135,7 @@ def encoded_rows(monkeypatch):
             calls.append(len(stack))
         return real(self, stack, **options)
 
-    monkeypatch.setattr(LatentTransformer, 'encode', encode)
+    monkeypatch.setattr(Encoder, 'encode', encode)
     return calls
 
 
@@ -337,7 +337,8 @@ def test_rows_of_a_set_from_anywhere(cutouts):
 def peak(path, folder, chunk):
     """Memory that Python and NumPy took at most."""
     tracemalloc.start()
-    stream_cutout_set(path, folder / 'out.parquet', chunk=chunk, overwrite=True, scaled=True, morphology=False)
+    options = {'scaled': True, 'morphology': False, 'batch_size': 2}
+    stream_cutout_set(path, folder / 'out.parquet', chunk=chunk, overwrite=True, **options)
     _, largest = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return largest
@@ -349,9 +350,9 @@ def test_memory_does_not_grow_with_the_rows(tmp_path, monkeypatch):
         one = np.ones(len(stack), np.float32)
         return Encoding(*(np.ones(shape, np.float32) for shape in shapes), one, stack.flags, one, one)
 
-    monkeypatch.setattr(LatentTransformer, 'encode', encode)
+    monkeypatch.setattr(Encoder, 'encode', encode)
     # few cutouts at a time, so that results that pile up would be seen
-    for module in ('streaming', 'cutout_sets'):
+    for module in ('catalog', 'cutout_sets'):
         monkeypatch.setattr(f'galvae_affiliated.{module}.CHUNK', 2)
     few, many = (write_set(tmp_path / f'{n}.parquet', [jpeg(20)] * n, 32) for n in (128, 512))
     peak(few, tmp_path, 128)  # what is loaded once

@@ -75,6 +75,7 @@ def test_what_is_wrong_is_named(read, text, message):
         ({'preset': 'gan'}, "no preset 'gan'; there are guided, "),
         ({'network': 'resnet'}, "no network 'resnet'"),
         ({'views': 3}, 'views is 3'),
+        ({'network': 'light', 'depths': (1, 2)}, r'depths is \[1, 2\] and widths \[48, 96, 192\]'),
         ({'grid': 100}, 'expected a multiple of 16'),
         ({'grid': 48, 'network': 'xu2023'}, 'a grid of 48 does not divide it'),
         ({'n_latents': 0}, '0 latents'),
@@ -105,10 +106,11 @@ def test_a_preset_gives_what_the_file_does_not(read):
 def test_presets(preset):
     config = TrainingConfig.of_preset(preset)
     assert config.preset == preset
-    assert config.is_guided == (preset == 'guided')
+    guided = preset in ('guided', 'light')
+    assert config.is_guided == guided
     assert config.sample_latents == (preset != 'ae')
-    assert (config.n_pose > 0) == (config.views == 2) == (preset == 'guided')
-    assert (config.beta > 1) == (preset in ('guided', 'beta-vae'))
+    assert (config.n_pose > 0) == (config.views == 2) == guided
+    assert (config.beta > 1) == (guided or preset == 'beta-vae')
 
 
 def test_an_unknown_preset_of_a_file(read):

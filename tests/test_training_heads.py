@@ -275,7 +275,7 @@ TREE = {'shape': ['a', 'b', 'c'], 'arms': {'answers': ['yes', 'no'], 'parent': [
 
 
 def test_new_heads_for_an_old_encoder(encoded, labels, data, tmp_path):
-    bundle = fit_new_heads('gz2-sdss-v1', labels, encoded, questions=TREE, head='logistic', name='mine', **QUICK)
+    bundle = fit_new_heads('gz2-sdss-v2', labels, encoded, questions=TREE, head='logistic', name='mine', **QUICK)
     assert bundle.questions == {'shape': ['a', 'b', 'c'], 'arms': ['yes', 'no']}
     assert bundle.manifest['heads']['galaxies'] == 400
     assert 'scores' not in bundle.manifest and bundle.id.startswith('mine@')
@@ -346,7 +346,7 @@ def files(encoded, labels, tmp_path):
 def fit_command(files, *words):
     return (
         'fit-heads',
-        'gz2-sdss-v1',
+        'gz2-sdss-v2',
         files / 'labels.parquet',
         '--latents',
         files / 'latents.fits',

@@ -21,6 +21,7 @@ TINY = {
     'n_pose': 2,
     'grid': GRID,
     'widths': (8, 16),
+    'depths': (1, 1),
     'decoder_widths': (16, 8),
     'batch_size': 8,
     'steps': 40,
@@ -31,6 +32,7 @@ TINY = {
     'head_steps': 30,
     'accelerator': 'cpu',
     'precision': '32-true',
+    'float16': False,  # another export of each graph
 }
 PARQUET_LABELS = {
     'questions': QUESTIONS,
@@ -136,7 +138,10 @@ def tiny_toml(preset='guided', data=None, **training):
     single = ('n_pose',) if preset != 'guided' else ()
     model = {k: TINY[k] for k in ('n_latents', 'n_pose', 'grid', 'widths', 'decoder_widths') if k not in single}
     training = {
-        **{k: TINY[k] for k in ('batch_size', 'steps', 'learning_rate', 'accelerator', 'precision', 'ema_decay')},
+        **{
+            k: TINY[k]
+            for k in ('batch_size', 'steps', 'learning_rate', 'accelerator', 'precision', 'ema_decay', 'float16')
+        },
         **training,
     }
     return toml(data=data or {}, model={'preset': preset, **model}, augmentation={'max_shift': 1.0}, training=training)

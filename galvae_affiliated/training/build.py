@@ -10,12 +10,13 @@ import torch
 
 from galvae_affiliated import __version__
 from galvae_affiliated._onnx import runtime_version
+from galvae_affiliated.encoder import reduced_chi2
+from galvae_affiliated.training.config import PATHS
 from galvae_affiliated.training.dataset import model_frame
 from galvae_affiliated.training.export import export_bundle
 from galvae_affiliated.training.heads import LabelledLatents
 from galvae_affiliated.training.labels import question_tree
 from galvae_affiliated.training.votes import fit_votes
-from galvae_affiliated.transformer import reduced_chi2
 
 __all__ = ['build_bundle', 'encode', 'posteriors', 'reconstruct']
 
@@ -70,7 +71,7 @@ def build_bundle(module, galaxies, *, name, description='', version='1', licence
         'training': {**describe(module, galaxies), **(about or {})},
     }
     return export_bundle(manifest, preprocess, model, heads, extra_images=galaxies.composites(rows[:COMPARED]),
-                         half_weights=config.half_weights)
+                         half_weights=config.half_weights, float16=config.float16)
 
 
 def describe(module, galaxies):
@@ -81,7 +82,7 @@ def describe(module, galaxies):
         'galaxies': len(train), 'galaxies with votes': int(galaxies.has_votes[train].sum()),
         'galaxies with a coarse class': int((galaxies.classes[train] >= 0).sum()) if config.class_weight else 0,
         'held out': len(galaxies.held_out), 'data sha256': galaxies.fingerprint,
-        'steps': config.steps, 'views a step': config.views * config.batch_size, 'seed': config.seed,
+        'steps': config.steps, 'views a step': (1 if config.distil_from else config.views) * config.batch_size, 'seed': config.seed,
         'diagnostics': module.diagnostics, 'config': without_paths(dataclasses.asdict(config)),
         'versions': {'python': platform.python_version(), 'galvae_affiliated': __version__,
                      'torch': torch.__version__, 'lightning': lightning.__version__, 'numpy': np.__version__,
@@ -92,7 +93,7 @@ def describe(module, galaxies):
 def without_paths(config):
     """The configuration with the names of files in place of their paths: a bundle is given to others."""
     return {key: str(value).replace('\\', '/').rsplit('/', 1)[-1]
-            if key in ('source', 'labels', 'teacher', 'initial') else value for key, value in config.items()}
+            if key in PATHS else value for key, value in config.items()}
 
 
 def fitted_heads(module, galaxies):

@@ -11,6 +11,9 @@ from pathlib import Path
 
 __all__ = ['PRESETS', 'SECTIONS', 'TrainingConfig', 'read_config']
 
+NETWORKS = ('residual', 'light', 'xu2023')
+# options that name a file
+PATHS = ('source', 'labels', 'teacher', 'initial', 'distil_from')
 HEAD_KINDS = ('auto', 'network', 'dirichlet', 'logistic', 'forest')
 SECTIONS = ('data', 'model', 'loss', 'augmentation', 'training')
 
@@ -28,6 +31,7 @@ PRESETS = {
     'ae': {**SINGLE_VIEW, 'sample_latents': False, 'beta': 0.0, 'free_bits': 0.0},
     'vae': {**SINGLE_VIEW, 'beta': 1.0, 'free_bits': 0.0},
     'beta-vae': {**SINGLE_VIEW},
+    'light': {'network': 'light', 'decoder_widths': (160, 96, 48), 'learning_rate': 4e-3},
     'xu2023': {**SINGLE_VIEW, 'network': 'xu2023', 'beta': 1.0, 'free_bits': 0.0, 'dropout': 0.0},
 }
 
@@ -82,9 +86,9 @@ class TrainingConfig:
     exposure : float
         Brightness of the composites that flux is rendered to, relative to SDSS's.
     preset : str
-        The kind of model: one of 'guided', 'beta-vae', 'vae', 'ae', 'xu2023'.
+        The kind of model: one of 'guided', 'beta-vae', 'vae', 'ae', 'light', 'xu2023'.
     network : str
-        'residual', or 'xu2023' for the layers of Xu et al. (2023).
+        'residual', 'light' for separable convolutions, or 'xu2023' for the layers of Xu et al. (2023).
     n_latents, n_pose : int
         Length of the morphology vector and of the pose vector. Pose is what a
         rotation, flip, shift or zoom of the image changes; two views of a
@@ -98,6 +102,8 @@ class TrainingConfig:
         Side of the square image that the encoder reads.
     widths : tuple of int
         Channels of the encoder's stages, from the finest to the coarsest.
+    depths : tuple of int
+        Blocks of the light encoder's stages.
     decoder_widths : tuple of int
         Channels of the decoder's stages, from the coarsest to the finest.
     dropout : float
@@ -115,6 +121,8 @@ class TrainingConfig:
     reconstruction_weight, votes_weight, class_weight, contrast_weight : float
         Weights of the residuals, the vote likelihood, the coarse class, and
         of telling a galaxy's second view from the other galaxies of the batch.
+    distil_weight : float
+        Weight of the divergence from the latents that are learnt from.
     max_shift, max_zoom, colour_jitter, sky_jitter, noise : float
         Strength of the augmentation: pixels, natural logarithm of the factor,
         the same for the colours, and additive levels of the [0, 1] composite.
@@ -154,8 +162,13 @@ class TrainingConfig:
         As `lightning.Trainer` takes them.
     initial : str
         A checkpoint whose weights the run starts from.
+    distil_from : str
+        A checkpoint whose network, of the same frame and latents, is learnt
+        from: a smaller network learns the latents of a larger one.
     half_weights : bool
         Export weights in half precision, computed with in single precision.
+    float16 : bool
+        Export graphs too that compute in half precision, for GPUs.
     """
 
     source: str = option('data', '')
@@ -190,6 +203,7 @@ class TrainingConfig:
     sample_latents: bool = option('model', True)
     grid: int = option('model', 128)
     widths: tuple[int, ...] = option('model', (48, 96, 192))
+    depths: tuple[int, ...] = option('model', (1, 3, 3))
     decoder_widths: tuple[int, ...] = option('model', (160, 96, 64))
     dropout: float = option('model', 0.1)
 
@@ -202,6 +216,7 @@ class TrainingConfig:
     votes_weight: float = option('loss', 0.5)
     class_weight: float = option('loss', 0.2)
     contrast_weight: float = option('loss', 0.1)
+    distil_weight: float = option('loss', 1.0)
 
     max_shift: float = option('augmentation', 4.0)
     max_zoom: float = option('augmentation', 0.15)
@@ -232,20 +247,25 @@ class TrainingConfig:
     precision: str = option('training', 'bf16-mixed')
     strategy: str = option('training', 'auto')
     initial: str = option('training', '')
+    distil_from: str = option('training', '')
     half_weights: bool = option('training', True)
+    float16: bool = option('training', True)
 
     def __post_init__(self):
         if self.preset not in PRESETS:
             raise ValueError(f'there is no preset {self.preset!r}; there are {", ".join(PRESETS)}')
-        if self.network not in ('residual', 'xu2023'):
-            raise ValueError(f'there is no network {self.network!r}; there are residual, xu2023')
+        if self.network not in NETWORKS:
+            raise ValueError(f'there is no network {self.network!r}; there are {", ".join(NETWORKS)}')
         if self.head not in HEAD_KINDS:
             raise ValueError(f'there is no head {self.head!r}; there are {", ".join(HEAD_KINDS)}')
         if self.views not in (1, 2):
             raise ValueError(f'views is {self.views}; expected 1 or 2')
-        for name in ('widths', 'decoder_widths'):
+        for name in ('widths', 'depths', 'decoder_widths'):
             if not getattr(self, name) or min(getattr(self, name)) < 1:
                 raise ValueError(f'{name} is {list(getattr(self, name))}; expected one positive number a stage')
+        if self.network == 'light' and len(self.depths) != len(self.widths):
+            raise ValueError(f'depths is {list(self.depths)} and widths {list(self.widths)}; '
+                             'expected a depth a width')
         coarsest = 2 ** (1 + max(len(self.widths), len(self.decoder_widths)))
         if self.grid < coarsest or self.grid % coarsest:
             raise ValueError(f'a grid of {self.grid} pixels cannot be halved as often as the stages ask; '
@@ -330,7 +350,7 @@ def read_config(path, **overrides):
             if key not in known:
                 raise ValueError(f'{path}: {unknown_key(key, section, known)}')
             options[key] = checked(path, section, fields[key], value)
-    for key in ('source', 'labels', 'teacher', 'initial'):
+    for key in PATHS:
         if options.get(key):
             options[key] = str(path.parent / options[key])
     options |= overrides

@@ -183,7 +183,7 @@ def read_galaxies(config, cache, *, stacks=None):
     if config.is_guided and not tree:
         raise ValueError("a guided model needs votes, but data.questions is 'none'; name the questions, or take the "
                          "preset 'beta-vae'")
-    for name in ('teacher', 'initial'):
+    for name in ('teacher', 'initial', 'distil_from'):
         path = getattr(config, name)
         if path and not Path(path).is_file():
             raise FileNotFoundError(f'{path}: there is no such file ({name})')

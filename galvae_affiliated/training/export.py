@@ -11,7 +11,8 @@ from torch import nn
 
 from galvae_affiliated._onnx import GraphRunner
 from galvae_affiliated.bundle import SCHEMA_VERSION, SELF_TEST, ModelBundle
-from galvae_affiliated.training.preprocess import Rendering
+from galvae_affiliated.training.folding import in_half, reading_frames, writing_frames
+from galvae_affiliated.training.preprocess import Rendering, without_missing
 
 __all__ = ['ParityError', 'export_bundle', 'export_graph']
 
@@ -20,9 +21,12 @@ OPSET = 18
 PARITY = 1e-3
 # and of the latents, if the weights are stored in half precision: far below any latent's own error
 HALF_PARITY = 0.02
+# and if they are computed with in half precision
+FLOAT16_PARITY = 0.1
 LEAST_HALVED = 1024  # values; smaller arrays (biases) would save nothing
 SELF_TEST_ROWS = 4
 POSTERIOR = ['latent_mean', 'latent_logvar', 'latent_pose']
+ENCODED = [*POSTERIOR, 'frame', 'weight']
 
 
 class ParityError(RuntimeError):
@@ -34,11 +38,13 @@ class EncoderGraph(nn.Module):
 
     def __init__(self, renderings, preprocess, encoder):
         super().__init__()
-        self.rendering, self.preprocess, self.encoder = Rendering(renderings), preprocess, encoder
+        self.rendering, self.preprocess = Rendering(renderings), preprocess
+        self.encoder, self.reads_frames = reading_frames(encoder, preprocess)
 
     def forward(self, image, rendering):
-        frame, normalised, weight = self.preprocess(self.rendering(image, rendering))
-        mean, logvar = self.encoder(normalised)
+        filled, known = without_missing(image)
+        frame, weight = self.preprocess.frame(self.rendering.render_filled(filled, known, rendering), known)
+        mean, logvar = self.encoder(frame if self.reads_frames else self.preprocess.normalise(frame))
         n = self.encoder.n_latents
         return mean[:, :n], logvar[:, :n], mean[:, n:], frame, weight
 
@@ -48,13 +54,15 @@ class DecoderGraph(nn.Module):
 
     def __init__(self, preprocess, decoder):
         super().__init__()
-        self.preprocess, self.decoder = preprocess, decoder
+        self.preprocess = preprocess
+        self.decoder, self.writes_frames = writing_frames(decoder, preprocess)
 
     def forward(self, latent, pose):
-        return self.preprocess.composite(self.decoder(latent, pose))
+        decoded = self.decoder(latent, pose)
+        return self.preprocess.within(decoded) if self.writes_frames else self.preprocess.composite(decoded)
 
 
-def export_graph(module, inputs, outputs, *, half_weights=False):
+def export_graph(module, inputs, outputs, *, half_weights=False, tolerance=None):
     """
     Serialise a module with rows as a dynamic first axis, check it, and compare with PyTorch.
 
@@ -68,6 +76,8 @@ def export_graph(module, inputs, outputs, *, half_weights=False):
     half_weights : bool, optional
         Store the weights in half precision, which halves the file. They are
         computed with in single precision, so that every device runs the graph.
+    tolerance : float, optional
+        Largest difference between PyTorch and the graph; None takes 1e-3, and 0.02 with ``half_weights``.
 
     Returns
     -------
@@ -76,9 +86,10 @@ def export_graph(module, inputs, outputs, *, half_weights=False):
     Raises
     ------
     ParityError
-        If an output differs by more than 1e-3 (0.02 with half the precision), or is not finite in the same places.
+        If an output differs by more, or is not finite in the same places.
     """
-    module = module.eval().float().cpu().to(memory_format=torch.contiguous_format)
+    tolerance = tolerance or (HALF_PARITY if half_weights else PARITY)
+    module = module.eval().cpu().to(memory_format=torch.contiguous_format)
     rows = torch.export.Dim('rows', min=1, max=1 << 20)
     program = torch.onnx.export(module, tuple(inputs.values()), dynamo=True, opset_version=OPSET, verbose=False,
                                 input_names=list(inputs), output_names=outputs,
@@ -92,8 +103,7 @@ def export_graph(module, inputs, outputs, *, half_weights=False):
     onnx.checker.check_model(model, full_check=True)
     graph = model.SerializeToString()
     for size in (1, 3, len(next(iter(inputs.values())))):
-        check_parity(module, graph, {k: v[:size] for k, v in inputs.items()}, outputs,
-                     HALF_PARITY if half_weights else PARITY)
+        check_parity(module, graph, {k: v[:size] for k, v in inputs.items()}, outputs, tolerance)
     return graph
 
 
@@ -114,14 +124,19 @@ def halve_weights(model):
 def strip_traces(model):
     """Drop the exporter's notes: they hold paths of the machine that exported."""
     del model.metadata_props[:]
-    model.doc_string = model.graph.doc_string = ''
-    del model.graph.metadata_props[:]
-    for node in model.graph.node:
-        node.doc_string = ''
-        del node.metadata_props[:]
-    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output, *model.graph.initializer):
+    model.doc_string = ''
+    strip_graph(model.graph)
+
+
+def strip_graph(graph):
+    """Drop the notes of a graph, and of the graphs that its nodes choose from."""
+    for value in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         value.doc_string = ''
         del value.metadata_props[:]
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField('g'):
+                strip_graph(attribute.g)
 
 
 def check_parity(module, graph, inputs, outputs, tolerance):
@@ -153,7 +168,8 @@ def edge_images(grid, seed=0):
     return torch.from_numpy(images.astype(np.float32))
 
 
-def export_bundle(manifest, preprocess, model, heads=None, *, extra_images=None, half_weights=False):
+def export_bundle(manifest, preprocess, model, heads=None, *, extra_images=None, half_weights=False,
+                  float16=False):
     """
     Make a bundle of trained networks.
 
@@ -169,6 +185,8 @@ def export_bundle(manifest, preprocess, model, heads=None, *, extra_images=None,
         More composites to compare on; they are not kept in the bundle.
     half_weights : bool, optional
         See `export_graph`.
+    float16 : bool, optional
+        Add graphs whose convolutions are computed in half precision, for GPUs.
 
     Returns
     -------
@@ -185,10 +203,16 @@ def export_bundle(manifest, preprocess, model, heads=None, *, extra_images=None,
     rendering = torch.arange(len(image)) % len(renderings)
     latent = torch.randn(len(image), manifest['latents']['n_latents'], generator=torch.Generator().manual_seed(0))
     pose = torch.randn(len(image), manifest['latents']['n_pose'], generator=torch.Generator().manual_seed(1))
-    graphs = {'encoder': (EncoderGraph(renderings, preprocess, model.encoder),
-                          {'image': image, 'rendering': rendering}, [*POSTERIOR, 'frame', 'weight']),
-              'decoder': (DecoderGraph(preprocess, model.decoder), {'latent': latent, 'pose': pose}, ['composite'])}
-    parts = {f'{name}.onnx': export_graph(*graph, half_weights=half_weights) for name, graph in graphs.items()}
+    forth, back = {'image': image, 'rendering': rendering}, {'latent': latent, 'pose': pose}
+    encoder, decoder = EncoderGraph(renderings, preprocess, model.encoder), DecoderGraph(preprocess, model.decoder)
+    parts = {'encoder.onnx': export_graph(encoder, forth, ENCODED, half_weights=half_weights),
+             'decoder.onnx': export_graph(decoder, back, ['composite'], half_weights=half_weights)}
+    if float16:
+        encoder.encoder, decoder.decoder = in_half(encoder.encoder, 'features'), in_half(decoder.decoder, 'layers')
+        parts['encoder.float16.onnx'] = export_graph(encoder, forth, ENCODED, half_weights=half_weights,
+                                                     tolerance=FLOAT16_PARITY)
+        parts['decoder.float16.onnx'] = export_graph(decoder, back, ['composite'], half_weights=half_weights,
+                                                     tolerance=FLOAT16_PARITY)
     if heads is not None:
         parts['heads.onnx'] = heads
     inputs = {'image': image.half(), 'rendering': rendering, 'latent': latent, 'pose': pose}
@@ -197,7 +221,7 @@ def export_bundle(manifest, preprocess, model, heads=None, *, extra_images=None,
                 'weights': 'float16, computed with in float32' if half_weights else 'float32',
                 'export_tolerance': HALF_PARITY if half_weights else PARITY,
                 # a GPU computes with TensorFloat-32 and in another order
-                'self_test_tolerance': {'cpu': 2e-3, 'cuda': 5e-2}}
+                'self_test_tolerance': {'cpu': 2e-3, 'cuda': 5e-2, 'float16': FLOAT16_PARITY}}
     return ModelBundle(*replaced_parts(manifest, parts, {}))
 
 

@@ -242,11 +242,21 @@ def train(config, galaxies, folder, *, logger=None, progress=False, callbacks=()
         If the run in ``folder`` had another configuration.
     """
     options = {'logger': logger, 'progress': progress, 'callbacks': callbacks}
-    module = run(Training, config, galaxies, Path(folder), config.initial, **options)
+    module = run(loss_of(config), config, galaxies, Path(folder), config.initial, **options)
     if config.settling_steps:
         module = run(Settling, config, galaxies, Path(folder) / 'settling', Path(folder) / LAST, **options)
         module.config = config
     return module
+
+
+def loss_of(config):
+    """The kind of `Training` that a configuration asks for."""
+    if not config.distil_from:
+        return Training
+    # which is built on this module
+    from galvae_affiliated.training.distil import Distilling
+
+    return Distilling
 
 
 def run(kind, config, galaxies, folder, initial, *, logger, progress, callbacks):
@@ -295,7 +305,7 @@ class RunFile(lightning.Callback):
 
 # what may differ between two parts of a run
 FREE = ('accelerator', 'devices', 'strategy', 'validate_every', 'checkpoint_every', 'source', 'labels', 'teacher',
-        'initial', 'half_weights', 'head', 'n_heads', 'head_steps', 'volunteers')
+        'initial', 'distil_from', 'half_weights', 'float16', 'head', 'n_heads', 'head_steps', 'volunteers')
 
 
 def stamp(config):

@@ -6,8 +6,8 @@ import math
 import torch
 from torch.nn import functional
 
-__all__ = ['active_units', 'class_loss', 'contrast_loss', 'divergence', 'noise_weights', 'reconstruction_loss',
-           'vote_loss']
+__all__ = ['active_units', 'class_loss', 'contrast_loss', 'divergence', 'noise_weights', 'posterior_divergence',
+           'reconstruction_loss', 'vote_loss']
 
 
 def reconstruction_loss(image, target, weight):
@@ -78,6 +78,18 @@ def divergence(mean, logvar, free_bits):
     """Kullback-Leibler divergence from the unit normal, a dimension's first ``free_bits`` nats for nothing."""
     nats = 0.5 * (mean ** 2 + logvar.exp() - 1.0 - logvar)
     return nats.mean(0).clamp(min=free_bits).sum()
+
+
+def posterior_divergence(known_mean, known_logvar, mean, logvar):
+    """
+    Kullback-Leibler divergence of one normal distribution from another that is known, a mean over dimensions too.
+
+    Parameters
+    ----------
+    known_mean, known_logvar, mean, logvar : (N, n_dimensions) tensors
+    """
+    square = (known_logvar.exp() + (mean - known_mean) ** 2) * torch.exp(-logvar)
+    return 0.5 * (logvar - known_logvar + square - 1.0).mean()
 
 
 def vote_loss(log_fractions, fractions, weights):

@@ -174,9 +174,18 @@ class GalaxyVAE(nn.Module):
 
     def __init__(self, config, n_answers, n_classes=0):
         super().__init__()
-        encoder, decoder = {'residual': (Encoder, Decoder), 'xu2023': (XuEncoder, XuDecoder)}[config.network]
+        encoder, decoder = network_classes(config.network)
         self.encoder, self.decoder = encoder(config), decoder(config)
         self.heads = VoteHeads(config.n_latents, n_answers) if n_answers else None
         self.classes = nn.Linear(config.n_latents, n_classes) if n_classes else None
         self.n_latents = config.n_latents
         self.log_contrast = nn.Parameter(torch.tensor(0.0))
+
+
+def network_classes(name):
+    """The classes of the encoder and of the decoder of a ``TrainingConfig.network``."""
+    # the light network is built of this module's parts
+    from galvae_affiliated.training.light import LightDecoder, LightEncoder
+
+    return {'residual': (Encoder, Decoder), 'light': (LightEncoder, LightDecoder),
+            'xu2023': (XuEncoder, XuDecoder)}[name]

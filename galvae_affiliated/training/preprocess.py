@@ -39,16 +39,26 @@ class Preprocess(nn.Module):
         the sky's level, ``weight`` the (N, 3, grid, grid) share of each pixel
         that was observed and lies in the circle.
         """
-        missing = torch.isnan(composite)
-        filled = torch.where(missing, self.sky, composite)
-        frame = self.sky + self.aperture * (filled - self.sky)
-        weight = self.aperture * (1.0 - missing.to(frame.dtype))
-        return frame, (frame - self.centre) / self.scale, weight
+        filled, known = without_missing(composite)
+        frame, weight = self.frame(filled, known)
+        return frame, self.normalise(frame), weight
+
+    def frame(self, filled, known):
+        """Frame and weight of a composite whose missing pixels, where ``known`` is zero, hold any number."""
+        weight = self.aperture * known
+        return self.sky + weight * (filled - self.sky), weight
+
+    def normalise(self, frame):
+        """Frame -> what the encoder reads."""
+        return (frame - self.centre) / self.scale
 
     def composite(self, normalised):
         """Normalised image -> frame in [0, 1]; outside the circle, where nothing was learnt, the sky."""
-        composite = (normalised * self.scale + self.centre).clamp(0.0, 1.0)
-        return self.sky + self.aperture * (composite - self.sky)
+        return self.within(normalised * self.scale + self.centre)
+
+    def within(self, composite):
+        """The composite clipped to [0, 1]; outside the circle the sky."""
+        return self.sky + self.aperture * (composite.clamp(0.0, 1.0) - self.sky)
 
 
 class Rendering(nn.Module):
@@ -90,10 +100,39 @@ class Rendering(nn.Module):
 
         The bands of flux run from red to blue, as a composite's channels do.
         """
+        filled, known = without_missing(image)
+        return torch.where(known > 0, self.render_filled(filled, known, rendering), torch.nan)
+
+    def render_filled(self, filled, known, rendering):
+        """The composite of an image whose missing pixels, where ``known`` is zero, hold zero; any number there."""
         is_rerendered = self.is_rerendered[rendering].view(-1, 1, 1, 1)
         is_composite = self.is_composite[rendering].view(-1, 1, 1, 1)
-        flux = torch.where(is_rerendered, unrender(image, self.source[rendering]), image)
-        return torch.where(is_composite, image, render(flux, self.target[rendering]))
+        flux = if_any(is_rerendered, unrender_some, filled, is_rerendered, self.source[rendering])
+        return if_any(~is_composite, render_some, filled, ~is_composite, flux, known, self.target[rendering])
+
+
+def if_any(needed, change, image, *others):
+    """
+    ``change(image, *others)`` if it is needed for any row, else the image.
+
+    An exported graph looks at the rows first: most batches have none whose rendering has to be undone, and sets of
+    composites none to render.
+    """
+    if not torch.compiler.is_exporting():
+        return change(image, *others)
+    return torch.cond(needed.any(), change, unchanged, (image, *others))
+
+
+def unchanged(image, *_):
+    return image.clone()
+
+
+def unrender_some(image, is_rerendered, parameters):
+    return torch.where(is_rerendered, unrender(image, parameters), image)
+
+
+def render_some(image, is_flux, flux, known, parameters):
+    return torch.where(is_flux, render(flux, known, parameters), image)
 
 
 def table(rows):
@@ -101,20 +140,31 @@ def table(rows):
     return torch.tensor([[*row['scales'], row['offset'], row['softening']] for row in rows], dtype=torch.float32)
 
 
-def render(flux, parameters):
+def without_missing(image):
+    """The image with zeros for NaN, and one where a pixel is known, zero where it is missing."""
+    missing = torch.isnan(image)
+    return torch.where(missing, 0.0, image), 1.0 - missing.to(image.dtype)
+
+
+def render(flux, known, parameters):
     scales, offset, q = split(parameters)
-    value = scales * flux + offset
     # a missing band must not make the others missing
-    intensity = torch.nan_to_num(value, nan=0.0).clamp(min=0.0).mean(dim=1, keepdim=True).clamp(min=1e-6)
-    return (value * torch.asinh(q * intensity) / (torch.sqrt(q) * intensity)).clamp(0.0, 1.0)
+    value = known * (scales * flux + offset)
+    intensity = value.clamp(min=0.0).mean(dim=1, keepdim=True).clamp(min=1e-6)
+    return (value * (arcsinh(q * intensity) / (torch.sqrt(q) * intensity))).clamp(0.0, 1.0)
+
+
+def arcsinh(x):
+    """Of positive numbers, by the logarithm: ONNX Runtime has no fast arcsinh, and what rounding costs is too faint."""
+    return torch.log(x + torch.sqrt(x * x + 1.0))
 
 
 def unrender(composite, parameters):
     scales, offset, q = split(parameters)
-    compressed = torch.nan_to_num(composite, nan=0.0).mean(dim=1, keepdim=True).clamp(min=1e-6)
+    compressed = composite.mean(dim=1, keepdim=True).clamp(min=1e-6)
     x = torch.sqrt(q) * compressed
     intensity = 0.5 * (torch.exp(x) - torch.exp(-x)) / q
-    return (composite * intensity / compressed - offset) / scales
+    return (composite * (intensity / compressed) - offset) / scales
 
 
 def split(parameters):

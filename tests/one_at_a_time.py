@@ -1,0 +1,129 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Cutouts made one at a time, step by step: what those that are made many at a time have to equal."""
+
+import numpy as np
+
+from galvae_affiliated._resample import resample, window
+from galvae_affiliated.flags import UNMEASURED, GalvaeFlags
+
+
+def stack(maker):
+    """Cutouts, flags and radii of all sources of a `CutoutMaker`."""
+    rows = [source(maker, *row) for row in zip(maker.x, maker.y, maker.given)]
+    data, flags, radii = zip(*rows)
+    return np.array(data), np.array(flags), np.array(radii)
+
+
+def source(maker, x, y, given):
+    """Cutout, flags and radius of one source."""
+    images, grid = maker.images, maker.grid
+    radius, flags = radius_of(images, maker.labels, x, y, given)
+    cutout = np.full((3, grid, grid), np.nan, dtype=np.float32)
+    if not flags & UNMEASURED:
+        side = maker.field_of_view * radius
+        x_range, y_range = window(x, side, images.shape[1]), window(y, side, images.shape[0])
+        cutout = resample(read(images, x_range, y_range), (x, y), side / grid, grid, (x_range[0], y_range[0]))
+        flags |= empty(cutout) or quality(maker, cutout, x, y, radius)
+    return cutout, flags, radius
+
+
+def read(images, x_range, y_range, channels=(0, 1, 2)):
+    """(C, h, w) float32 array: calibrated in double precision."""
+    result = []
+    for i in channels:
+        plane, part = images.planes[i], (slice(*y_range), slice(*x_range))
+        values = np.asarray(plane.data)[part].astype(np.float64)
+        missing = ~np.isfinite(values) | ((values == 0) if images.zero_is_missing[i] else False)
+        if plane.bad is not None:
+            missing |= np.asarray(plane.bad)[part]
+        result.append(np.where(missing, np.nan, (values - images.sky[i]) * images.factors[i]))
+    return np.array(result, dtype=np.float32)
+
+
+def radius_of(images, labels, x, y, given):
+    ny, nx = images.shape
+    if np.isnan(x) or np.isnan(y):
+        return np.nan, GalvaeFlags.BAD_POSITION
+    if not (-0.5 <= x < nx - 0.5 and -0.5 <= y < ny - 0.5):
+        return np.nan, GalvaeFlags.OFF_IMAGE
+    if np.isnan(given):
+        measured = measured_radius(images, labels, x, y)
+        return measured, GalvaeFlags.NO_RADIUS if np.isnan(measured) else 0
+    return given, 0 if 0 < given <= np.hypot(nx, ny) else GalvaeFlags.BAD_RADIUS
+
+
+def measured_radius(images, labels, x, y):
+    half, largest = 12.0, max(images.shape)
+    while True:
+        x_range, y_range = window(x, 2 * half, images.shape[1]), window(y, 2 * half, images.shape[0])
+        light = read(images, x_range, y_range, [1])[0] - images.residual[1]
+        if not np.isfinite(light).any():
+            red, blue = read(images, x_range, y_range, [0, 2]) - images.residual[[0, 2], None, None]
+            light = np.where(np.isfinite(red), red, blue)
+        if labels is not None:
+            part, own = labels[slice(*y_range), slice(*x_range)], labels[round(y), round(x)]
+            light = np.where((part != 0) & (part != own), np.nan, light)
+        r90 = petrosian_r90(light, x - x_range[0], y - y_range[0])
+        if (np.isfinite(r90) and r90 * 2.5 < half) or half > largest:
+            return r90
+        half *= 2.0
+
+
+def petrosian_r90(image, x, y):
+    ny, nx = image.shape
+    distance = np.hypot(np.arange(nx)[None, :] - x, np.arange(ny)[:, None] - y)
+    n_rings = max(int(max(x, y, nx - 1 - x, ny - 1 - y) / 0.5), 1)
+    ring, known = (distance / 0.5).astype(int).ravel(), np.isfinite(image).ravel()
+    count = np.bincount(ring[known], minlength=n_rings)[:n_rings]
+    total = np.bincount(ring[known], image.ravel()[known], minlength=n_rings)[:n_rings]
+    radius = 0.5 * np.arange(1, n_rings + 1)
+    area = np.pi * np.diff(radius**2, prepend=0.0)
+    covered = (count >= 0.3 * area) & (count > 0)
+    if not covered.any():
+        return np.nan
+    last = np.flatnonzero(covered)[-1] + 1
+    radius, area, covered = radius[:last], area[:last], covered[:last]
+    flux = np.cumsum(np.interp(radius, radius[covered], total[:last][covered] / count[:last][covered]) * area)
+    inside, outside = np.interp(0.8 * radius, radius, flux, left=0.0), np.interp(1.25 * radius, radius, flux)
+    with np.errstate(divide='ignore', invalid='ignore'):
+        ratio = (outside - inside) / (1.25**2 - 0.8**2) / flux
+    below = (ratio < 0.2) & (flux > 0) & (radius >= 2.0) & (1.25 * radius <= radius[-1])
+    if not below.any():
+        return np.nan
+    within = radius <= 2.0 * radius[np.argmax(below)]
+    growth = np.maximum.accumulate(flux[within])
+    return np.interp(0.9 * growth[-1], growth, radius[within])
+
+
+def empty(cutout):
+    known = cutout[np.isfinite(cutout)]
+    flat = known.size == 0 or np.ptp(known) <= 1e-5 * np.abs(known).max()
+    return GalvaeFlags.NO_DATA if flat else 0
+
+
+def quality(maker, cutout, x, y, radius):
+    """Flags of a cutout that holds something."""
+    images, grid = maker.images, maker.grid
+    outside = share_outside(maker, x, y, radius) > 0.02
+    inside = circle(grid, grid / maker.field_of_view)
+    light = np.nan_to_num(cutout - images.residual[:, None, None])[:, inside].mean(axis=1)
+    with np.errstate(invalid='ignore', divide='ignore'):
+        snr = light * np.sqrt(np.pi * radius**2) / images.noise
+    n_missing = (np.isnan(cutout).any(axis=0) & inside).sum()
+    flags = GalvaeFlags.SCALE_ESTIMATED if images.scale_estimated else 0
+    flags |= GalvaeFlags.SMALL if radius < 3.0 else 0
+    flags |= GalvaeFlags.EDGE if outside else 0
+    flags |= GalvaeFlags.MISSING_PIXELS if n_missing > 0.02 * inside.sum() and not outside else 0
+    return flags | (0 if (snr >= 10.0).any() else GalvaeFlags.FAINT)
+
+
+def share_outside(maker, x, y, radius):
+    (ny, nx), grid = maker.images.shape, maker.grid
+    at = 0.5 * maker.field_of_view * radius * ((np.arange(grid) + 0.5) / grid * 2 - 1)
+    in_x, in_y = (x + at > -0.5) & (x + at < nx - 0.5), (y + at > -0.5) & (y + at < ny - 0.5)
+    return 1.0 - (in_y[:, None] & in_x[None, :])[circle(grid, grid / 2)].mean()
+
+
+def circle(grid, radius):
+    at = np.arange(grid) - (grid - 1) / 2
+    return np.hypot(at[None], at[:, None]) <= radius

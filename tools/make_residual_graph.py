@@ -1,0 +1,41 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Write the ONNX graph of the reduced chi-square (build time only: the package reads the file)."""
+from pathlib import Path
+
+import numpy as np
+from onnx import TensorProto, checker, helper, numpy_helper
+
+PATH = Path(__file__).resolve().parents[1] / 'galvae_affiliated' / 'data' / 'reduced_chi2.onnx'
+IMAGES = ('rows', 3, 'ny', 'nx')
+CHANNELS = (3, 1, 1)
+OPSET = 18
+IR_VERSION = 8  # all versions of ONNX Runtime that the package takes read it
+
+
+def residual_graph():
+    """Bytes of the graph: sum of weight * (decoded - frame)^2 / (floor + slope * decoded) over the sum of weight."""
+    nodes = [
+        helper.make_node('Sub', ['decoded', 'frame'], ['residual']),
+        helper.make_node('Mul', ['residual', 'residual'], ['square']),
+        helper.make_node('Mul', ['decoded', 'slope'], ['growth']),
+        helper.make_node('Add', ['growth', 'floor'], ['variance']),
+        helper.make_node('Div', ['square', 'variance'], ['ratio']),
+        helper.make_node('Mul', ['ratio', 'weight'], ['weighted']),
+        helper.make_node('ReduceSum', ['weighted', 'axes'], ['sum'], keepdims=0),
+        helper.make_node('ReduceSum', ['weight', 'axes'], ['weights'], keepdims=0),
+        helper.make_node('Max', ['weights', 'least'], ['divisor']),
+        helper.make_node('Div', ['sum', 'divisor'], ['chi2']),
+    ]
+    shapes = {'decoded': IMAGES, 'frame': IMAGES, 'weight': IMAGES, 'floor': CHANNELS, 'slope': CHANNELS}
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+    outputs = [helper.make_tensor_value_info('chi2', TensorProto.FLOAT, IMAGES[:1])]
+    constants = [numpy_helper.from_array(np.array([1, 2, 3]), 'axes'),
+                 numpy_helper.from_array(np.float32(1e-6), 'least')]
+    graph = helper.make_graph(nodes, 'reduced_chi2', inputs, outputs, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', OPSET)], ir_version=IR_VERSION)
+    checker.check_model(model, full_check=True)
+    return model.SerializeToString()
+
+
+if __name__ == '__main__':
+    PATH.write_bytes(residual_graph())
