@@ -113,4 +113,4 @@ def cutouts(images, catalog, n_rows, side):
     """Yield the (3, side, side) flux of sources, from red to blue."""
     with Mosaic(images, BANDS[::-1]) as mosaic:
         for source in Table.read(catalog)[:n_rows]:
-            yield enlarged(mosaic.cutout(source, FIELD_OF_VIEW * source['petro_r90']), side)
+            yield enlarged(mosaic.cutout(source, FIELD_OF_VIEW * source['petro_r90']), side, order=1)

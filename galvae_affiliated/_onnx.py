@@ -5,6 +5,7 @@ import contextlib
 import functools
 import importlib.util
 import io
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -282,19 +283,18 @@ class GraphRunner:
         arrays : list of (N, ...) arrays
         """
         inputs = {name: np.asarray(value) for name, value in inputs.items()}
-        n_rows = len(next(iter(inputs.values())))
-        first, *others = self.slices(n_rows) or [slice(0, 0)]
-        # the first batch tells the shapes of the results
-        values = [value.numpy() for value in self.run_batch(self.batch(inputs, first), outputs)]
-        arrays = [np.empty((n_rows, *value.shape[1:]), dtype=value.dtype) for value in values]
+        n_rows, arrays, lock = len(next(iter(inputs.values()))), [], threading.Lock()
 
-        def fill(rows, values):
+        def run(rows):
+            values = [value.numpy() for value in self.run_batch(self.batch(inputs, rows), outputs)]
+            with lock:
+                # whichever is first tells the shapes of the results
+                if not arrays:
+                    arrays.extend(np.empty((n_rows, *value.shape[1:]), value.dtype) for value in values)
             for array, value in zip(arrays, values):
                 array[rows] = value[:rows.stop - rows.start]
 
-        fill(first, values)
-        self.each(lambda rows: fill(rows, [value.numpy() for value in
-                                           self.run_batch(self.batch(inputs, rows), outputs)]), others)
+        self.each(run, self.slices(n_rows) or [slice(0, 0)])
         return arrays
 
     def batch(self, inputs, rows):

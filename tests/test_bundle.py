@@ -141,9 +141,9 @@ def gpu(monkeypatch):
     """A CPU that is taken for a GPU; gives what sessions were started with."""
     started, start_session = [], _onnx.start_session
 
-    def start(graph, device, batch_size, threads, precision):
+    def start(graph, device, batch_size, precision):
         started.append((graph, precision))
-        return start_session(graph, 'cpu', batch_size, threads)
+        return start_session(graph, 'cpu', batch_size)
 
     monkeypatch.setattr(_onnx, 'start_session', start)
     return started

@@ -186,7 +186,7 @@ def test_pixel_scale_of_each_row(encode):
 def test_radii_have_one_unit_in_all_chunks(encode, monkeypatch, scales):
     images = [encoded(composite(200, r90=15))] * 4
     whole = encode(images, {'pixel_scale_arcsec': scales})
-    monkeypatch.setattr('galvae_affiliated.cutout_sets.CHUNK', 2)
+    monkeypatch.setattr('galvae_affiliated.catalog.CHUNK', 2)
     parts = encode(images, {'pixel_scale_arcsec': scales})
     assert parts['galvae_radius'].unit == whole['galvae_radius'].unit
     assert np.allclose(parts['galvae_radius'], whole['galvae_radius'])
@@ -268,9 +268,9 @@ def test_file_that_is_no_set(tmp_path):
 def test_progress_and_chunks(encode, monkeypatch):
     images = [encoded(composite(r90=r)) for r in (10, 20, 25, 30, 35)]
     whole = encode(images)
-    monkeypatch.setattr('galvae_affiliated.cutout_sets.CHUNK', 2)
+    monkeypatch.setattr('galvae_affiliated.catalog.CHUNK', 2)
     calls = []
-    parts = encode(images, progress=lambda done, total: calls.append((done, total)))
+    parts = encode(images, batch_size=2, progress=lambda done, total: calls.append((done, total)))
     assert calls == [(2, 5), (4, 5), (5, 5)]
     assert list(parts['id_str']) == list(whole['id_str'])
     assert np.allclose(parts['galvae_latent'], whole['galvae_latent'], atol=1e-3)

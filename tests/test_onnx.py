@@ -223,7 +223,7 @@ def test_the_runtimes_own_fallback_is_off(monkeypatch):
 def test_a_gpu_gets_a_graph_of_known_shapes():
     graph = _providers.residual_graph()
     assert _onnx.row_dimensions(graph) == {'rows'}
-    options = _onnx.session_options(1)
+    options = _onnx.session_options()
     options.add_free_dimension_override_by_name('rows', 8)
     session = _onnx.quiet_session(graph, options, [(CPU, {})])
     assert [entry.shape[0] for entry in session.get_inputs()] == [8, 8, 8, 3, 3]
@@ -266,7 +266,7 @@ class RecordingSession:
     """A session on a GPU that tells what it was asked to run."""
 
     def __init__(self, graph):
-        self.session = _onnx.quiet_session(graph, _onnx.session_options(1), [(CPU, {})])
+        self.session = _onnx.quiet_session(graph, _onnx.session_options(), [(CPU, {})])
         self.get_inputs, self.get_outputs = self.session.get_inputs, self.session.get_outputs
         self.bound, self.runs = {}, 0
 
