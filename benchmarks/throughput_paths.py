@@ -86,8 +86,8 @@ class Cluster(Ours):
     """
     `~galvae_affiliated.distributed.encode_fields` with as many workers as there are threads for the other paths.
 
-    Each is a process with one thread. The catalogue is cut into a task a worker, as each task opens the images; the time
-    of the tables' way back is in what is measured, and the start of the cluster is not.
+    Each is a process with one thread. The catalogue is cut into a task a worker, as each task opens the images; the
+    time of the tables' way back is in what is measured, and the start of the cluster is not.
     """
 
     TASKS_A_WORKER = 1
