@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from galvae_affiliated._providers import (
+    BATCH_SIZE,
     DEVICES,
     NAMES,
     NEEDS,
@@ -25,8 +26,6 @@ from galvae_affiliated.exceptions import DeviceError
 
 __all__ = ['BATCH_SIZE', 'GraphRunner', 'available_devices', 'n_threads', 'runtime_version', 'starts']
 
-# rows a call of a network: so few stay in a processor's cache
-BATCH_SIZE = 16
 SILENT, WARNINGS = 4, 2  # severities: fatal messages alone, and the library's own default
 
 

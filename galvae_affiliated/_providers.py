@@ -11,8 +11,11 @@ from pathlib import Path
 
 from astropy.config import get_cache_dir
 
-__all__ = ['DEVICES', 'NAMES', 'NEEDS', 'check_device', 'missing_library', 'n_threads', 'providers', 'residual_graph']
+__all__ = ['BATCH_SIZE', 'DEVICES', 'NAMES', 'NEEDS', 'check_device', 'missing_library', 'n_threads', 'providers',
+           'residual_graph']
 
+# rows a call of a network: so few stay in a processor's cache
+BATCH_SIZE = 16
 DEVICES = {'cpu': 'CPUExecutionProvider', 'cuda': 'CUDAExecutionProvider', 'tensorrt': 'TensorrtExecutionProvider'}
 NAMES = {'cuda': 'CUDA', 'tensorrt': 'TensorRT'}
 # for the message where a device does not start and ONNX Runtime does not say why
@@ -42,20 +45,21 @@ def check_device(device, precision):
         raise ValueError("precision 'float16' is for GPUs: a CPU converts each number, which is slower than 'float32'")
 
 
-def n_threads():
+def n_threads(number=None):
     """
     Processors this process may use.
 
     The affinity mask (which Slurm and containers set) is the limit; below it
     count, in this order, ``OMP_NUM_THREADS``, the processors of a Slurm task,
     and those of a Slurm job on this node, shared among the tasks of the step.
-    The number of processors of the machine does not count.
+    The number of processors of the machine does not count. A ``number`` takes the
+    place of all but the affinity mask.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     # set only if the job was given --cpus-per-task
     a_task = leading_number('SLURM_CPUS_PER_TASK')
     shared = leading_number('SLURM_CPUS_ON_NODE') // max(leading_number('SLURM_STEP_TASKS_PER_NODE'), 1)
-    return min(allowed, leading_number('OMP_NUM_THREADS') or a_task or shared or allowed)
+    return min(allowed, number or leading_number('OMP_NUM_THREADS') or a_task or shared or allowed)
 
 
 def leading_number(variable):

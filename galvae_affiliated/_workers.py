@@ -1,12 +1,10 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """One model a worker of a Dask cluster, loaded once, with as many threads as the worker has."""
 
-import contextlib
 import importlib
-import os
 import threading
 
-from galvae_affiliated._onnx import GraphRunner
+from galvae_affiliated._onnx import BATCH_SIZE, GraphRunner, n_threads
 from galvae_affiliated.bundle import ModelBundle
 from galvae_affiliated.registry import get_model
 
@@ -18,7 +16,6 @@ except ImportError:  # said by `need` when a cluster is asked for
 
 __all__ = ['current', 'need', 'resident', 'share_model']
 
-THREADS = 'OMP_NUM_THREADS'
 MODELS = {}  # SHA-256 of a bundle: the model that this process keeps loaded
 LOCK = threading.RLock()
 
@@ -53,6 +50,19 @@ def share_model(bundle=None, client=None):
     return model.id
 
 
+class WorkerRunner(GraphRunner):
+    """A runner with as many threads as the Dask worker, whose session is built by one thread of it alone."""
+
+    def start(self):
+        """See `~galvae_affiliated._onnx.GraphRunner`."""
+        if self._session is None:
+            with LOCK:
+                # Dask sets OMP_NUM_THREADS to 1 in its workers, however many threads they have
+                self.threads = self.threads or n_threads(worker_threads())
+                super().start()
+        return self._session
+
+
 class WorkerModel(ModelBundle):
     """
     A bundle whose sessions stay: who asks for a runner of the same settings again gets the same.
@@ -62,6 +72,8 @@ class WorkerModel(ModelBundle):
     bundle : `~galvae_affiliated.ModelBundle`
     """
 
+    runner_class = WorkerRunner
+
     def __init__(self, bundle):
         super().__init__(bundle.manifest, bundle._parts)
         self._runners = {}
@@ -69,25 +81,14 @@ class WorkerModel(ModelBundle):
     def __reduce__(self):
         return ModelBundle, (self._manifest, self._parts)
 
-    def runner(self, graph, *, device='auto', batch_size=64):
-        """See `~galvae_affiliated.ModelBundle`."""
-        settings = graph, device, batch_size
+    def runner(self, graph, *, device='auto', batch_size=BATCH_SIZE, threads=None, precision='float32'):
+        """See `~galvae_affiliated.ModelBundle`; without ``threads`` the runner has those of the Dask worker."""
+        settings = graph, device, batch_size, threads, precision
         with LOCK:
             if settings not in self._runners:
-                self._runners[settings] = WorkerRunner(self._parts[f'{graph}.onnx'], device=device,
-                                                       batch_size=batch_size)
+                self._runners[settings] = super().runner(graph, device=device, batch_size=batch_size, threads=threads,
+                                                         precision=precision)
             return self._runners[settings]
-
-
-class WorkerRunner(GraphRunner):
-    """A runner whose session has as many threads as the Dask worker, and is built by one thread of it alone."""
-
-    def start(self):
-        """See `~galvae_affiliated._onnx.GraphRunner`."""
-        if self._session is None:
-            with LOCK, session_threads(worker_threads()):
-                super().start()
-        return self._session
 
 
 def worker_threads():
@@ -96,25 +97,6 @@ def worker_threads():
         return None if distributed is None else distributed.get_worker().state.nthreads
     except ValueError:
         return None
-
-
-@contextlib.contextmanager
-def session_threads(number):
-    """
-    Sessions that are built in this context have ``number`` threads at most; None leaves it as it is.
-
-    By the variable of the environment: Dask sets it to 1 in its workers, and it is restored for other libraries.
-    """
-    before = os.environ.get(THREADS)
-    if number is not None and before != str(number):
-        os.environ[THREADS] = str(number)
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop(THREADS, None)
-        elif os.environ.get(THREADS) != before:
-            os.environ[THREADS] = before
 
 
 class ModelPlugin(WorkerPlugin):

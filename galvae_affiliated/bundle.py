@@ -50,6 +50,8 @@ class ModelBundle:
         SHA-256 that the manifest states, or the schema is a later one.
     """
 
+    runner_class = GraphRunner  # of the graphs
+
     def __init__(self, manifest, parts):
         check_manifest(manifest, parts)
         self._manifest = json.loads(json.dumps(manifest))
@@ -183,8 +185,8 @@ class ModelBundle:
         check_device(device, precision)
         if part not in self._parts:
             raise BundleError(f'{self.id} has no {part}; it has {", ".join(self._parts)}')
-        return GraphRunner(self._parts[part], device=device, batch_size=batch_size, threads=threads,
-                           precision=precision)
+        return self.runner_class(self._parts[part], device=device, batch_size=batch_size, threads=threads,
+                                 precision=precision)
 
     @classmethod
     def read(cls, source):

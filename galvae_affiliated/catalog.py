@@ -125,7 +125,7 @@ def encode_in_chunks(stacks, n_rows, encoder, reconstruction, progress=None):
 
     Returns
     -------
-    encoding : `~galvae_affiliated.transformer.Encoding`
+    encoding : `~galvae_affiliated.encoder.Encoding`
     """
     parts, done = [], 0
     for stack in prefetched(stacks):
@@ -137,7 +137,7 @@ def encode_in_chunks(stacks, n_rows, encoder, reconstruction, progress=None):
 
 
 def stack_rows(batch_size):
-    """Rows of a stack: about `CHUNK`, in whole batches, since a batch that is not full takes as long."""
+    """Rows of a stack: about `CHUNK`, in whole batches."""
     batch_size = max(batch_size, 1)
     return max(CHUNK - CHUNK % batch_size, batch_size)
 

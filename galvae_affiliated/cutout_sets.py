@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from astropy.table import Column, Table
 from PIL import Image, UnidentifiedImageError
 
+from galvae_affiliated._cutting import MIN_RADIUS
 from galvae_affiliated._detect import HOT, find
 from galvae_affiliated._onnx import BATCH_SIZE
 from galvae_affiliated._petrosian import petrosian_r90
@@ -20,7 +21,7 @@ from galvae_affiliated._resample import resample
 from galvae_affiliated._sources import split_bands
 from galvae_affiliated.catalog import CHUNK, encode_in_chunks, row_slices, stack_rows
 from galvae_affiliated.columns import with_columns
-from galvae_affiliated.cutouts import MIN_RADIUS, CutoutStack, empty_flag
+from galvae_affiliated.cutouts import CutoutStack, empty_flag
 from galvae_affiliated.encoder import Encoder
 from galvae_affiliated.fields import cutout_maker, flux_renderings, read_field
 from galvae_affiliated.flags import GalvaeFlags

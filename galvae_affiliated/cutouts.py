@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from galvae_affiliated._cutting import MIN_RADIUS as MIN_RADIUS
 from galvae_affiliated._cutting import Cutter, empty_flags
 from galvae_affiliated._petrosian import measure_radii
 from galvae_affiliated.flags import UNMEASURED, GalvaeFlags

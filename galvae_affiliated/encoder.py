@@ -121,10 +121,13 @@ class Encoder:
             encoder = self.runner('encoder')
             return residual_runner(encoder.device, encoder.batch_size, os.getpid())
         if graph not in self._runners:
-            special = {'threads': self.threads} if self.threads is not None else {}
-            special |= {'precision': self.precision} if self.precision != 'float32' else {}
-            self._runners[graph] = self.bundle.runner(graph, device=self.device, batch_size=self.batch_size, **special)
+            self._runners[graph] = self.bundle.runner(graph, device=self.device, batch_size=self.batch_size,
+                                                      threads=self.threads, precision=self.precision)
         return self._runners[graph]
+
+    def runners(self, reconstruction):
+        """The runners that `encode` needs."""
+        return [self.runner(graph) for graph in ['encoder'] + ['decoder', 'residual'] * reconstruction]
 
     def warm_up(self, *, reconstruction=True):
         """
@@ -142,8 +145,8 @@ class Encoder:
         DeviceError
             If the device does not start.
         """
-        for graph in ['encoder'] + ['decoder', 'residual'] * reconstruction:
-            self.runner(graph).warm_up()
+        for runner in self.runners(reconstruction):
+            runner.warm_up()
 
     def encode(self, cutouts, *, reconstruction=True):
         """
@@ -178,8 +181,8 @@ class Encoder:
         inputs['rendering'][rows] = bundle.rendering_index(stack.rendering[rows])
         usual = bundle.manifest['reconstruction']
         if len(rows):
-            for graph in ['encoder'] + ['decoder', 'residual'] * reconstruction:
-                self.runner(graph).start()  # by this thread alone
+            for needed in self.runners(reconstruction):
+                needed.start()  # by this thread alone
             runner.each(lambda some: self.encode_batch(inputs, rows[some], usual, encoding), runner.slices(len(rows)))
         if reconstruction:
             encoding.flags[encoding.recon_chi2 > usual['chi2_99']] |= GalvaeFlags.POOR_FIT
@@ -284,19 +287,8 @@ def reduced_chi2(decoded, frame, weight, floor, slope):
     chi2 : (N,) array
     """
     floor, slope = of_channels(floor), of_channels(slope)
-    kind = np.result_type(decoded, frame, weight, np.float32)
-    chi2 = np.empty(len(decoded), dtype=kind)
-    # an image at a time, in two arrays that stay in the processor's cache
-    square, variance = np.empty((2, *np.shape(decoded)[1:]), dtype=kind)
-    for i, (image, seen, share) in enumerate(zip(decoded, frame, weight)):
-        np.subtract(image, seen, out=square)
-        np.multiply(square, square, out=square)
-        np.multiply(image, slope, out=variance)
-        np.add(variance, floor, out=variance)
-        np.divide(square, variance, out=square)
-        np.multiply(square, share, out=square)
-        chi2[i] = square.sum() / max(share.sum(), LEAST_WEIGHT)
-    return chi2
+    square = weight * (decoded - frame) ** 2 / (floor + slope * decoded)
+    return square.sum(axis=(1, 2, 3)) / np.maximum(weight.sum(axis=(1, 2, 3)), LEAST_WEIGHT)
 
 
 def of_channels(values):

@@ -12,8 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from galvae_affiliated import __version__
-from galvae_affiliated._onnx import BATCH_SIZE
-from galvae_affiliated._providers import DEVICES
+from galvae_affiliated._providers import BATCH_SIZE, DEVICES
 from galvae_affiliated._train_scripts import add_fit_heads, add_sweep, add_train
 from galvae_affiliated.exceptions import DeviceError, GalvaeWarning
 

@@ -257,11 +257,11 @@ def test_sessions_have_the_threads_of_the_worker(monkeypatch):
         monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
         if before is not None:
             monkeypatch.setenv('OMP_NUM_THREADS', before)
-        with _workers.session_threads(4):
-            assert n_threads() == 4
-        assert os.environ.get('OMP_NUM_THREADS') == before
-        with _workers.session_threads(None):
+        for of_worker, expected in ((4, 4), (16, 8), (None, n_threads())):
+            monkeypatch.setattr(_workers, 'worker_threads', lambda of_worker=of_worker: of_worker)
+            assert _workers.WorkerModel(get_model()).runner('heads', device='cpu').workers == expected
             assert os.environ.get('OMP_NUM_THREADS') == before
+    assert _workers.WorkerModel(get_model()).runner('heads', device='cpu', threads=3).workers == 3
 
 
 def test_a_model_that_is_kept_can_be_pickled(client):

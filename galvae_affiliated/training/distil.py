@@ -44,7 +44,7 @@ class Distilling(Training):
         images, rows = batch
         config, model, rows = self.config, self.model, rows.cpu()
         number = self.batch_number
-        torch.manual_seed(config.seed * 1_000_003 + number)
+        torch.manual_seed(self.seed(number))
         normalised, target = self.views(images, number)
         with torch.no_grad():
             teacher = self.teacher[0].to(normalised.device)

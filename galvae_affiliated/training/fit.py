@@ -68,12 +68,16 @@ class Training(lightning.LightningModule):
 
         The random numbers depend on the batch's number alone, so a resumed run sees the same views.
         """
-        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + number)
+        generator = torch.Generator().manual_seed(self.seed(number))
         images = as_composites(images).cpu()
         drawn = [random_view(images, self.config, generator) for _ in range(self.config.views)]
         _, normalised, _ = self.preprocess(torch.cat([view for view, _ in drawn]).to(self.device))
         _, target, _ = self.preprocess(drawn[-1][1].to(self.device))
         return normalised.contiguous(memory_format=torch.channels_last), target
+
+    def seed(self, number):
+        """Of all that is random about a batch."""
+        return self.config.seed * 1_000_003 + number
 
     @property
     def batch_number(self):
@@ -91,7 +95,7 @@ class Training(lightning.LightningModule):
         config, model, n = self.config, self.model, len(rows)
         number = self.batch_number
         # drawn anew each step, so that a resumed run goes on as an unbroken one would have
-        torch.manual_seed(config.seed * 1_000_003 + number)
+        torch.manual_seed(self.seed(number))
         normalised, target = self.views(images, number)
         mean, logvar = model.encoder(normalised)
         code = mean + torch.exp(0.5 * logvar) * torch.randn_like(mean) if config.sample_latents else mean

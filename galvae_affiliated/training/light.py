@@ -1,11 +1,10 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Networks that cost a sixth of the residual ones: separable blocks, and halving before anything that is dear."""
 
-import torch
 from torch import nn
 from torch.nn import functional
 
-from galvae_affiliated.training.networks import BLOCK, posterior
+from galvae_affiliated.training.networks import BLOCK, PooledEncoder, StagedDecoder
 
 __all__ = ['LightDecoder', 'LightEncoder']
 
@@ -40,7 +39,7 @@ class SeparableBlock(nn.Module):
         return functional.relu(x + y)
 
 
-class LightEncoder(nn.Module):
+class LightEncoder(PooledEncoder):
     """
     Normalised image to the parameters of the posterior.
 
@@ -48,36 +47,21 @@ class LightEncoder(nn.Module):
     """
 
     def __init__(self, config):
-        super().__init__()
         n_in, layers = 3, []
         for i, (width, depth) in enumerate(zip(config.widths, config.depths)):
             step = BLOCK if i == 0 else 2
             layers += [nn.Conv2d(n_in, width, step, step, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
             layers += [SeparableBlock(width) for _ in range(depth)]
             n_in = width
-        self.features = nn.Sequential(*layers)
-        self.dropout = nn.Dropout(config.dropout)
-        self.n_latents = config.n_latents
-        self.head = nn.Linear(2 * n_in, 2 * (config.n_latents + config.n_pose))
-
-    def forward(self, x):
-        """(N, 3, grid, grid) -> mean and log-variance, each (N, n_latents + n_pose)."""
-        x = self.features(x)
-        # the posterior is computed in full precision even where training runs in half of it
-        with torch.autocast(x.device.type, enabled=False):
-            x = x.float()
-            x = torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1)
-            return posterior(self.head(self.dropout(x)))
+        super().__init__(layers, n_in, config)
 
 
-class LightDecoder(nn.Module):
+class LightDecoder(StagedDecoder):
     """Latents and pose to the image, in the frame that the encoder reads."""
 
     def __init__(self, config):
-        super().__init__()
+        super().__init__(config)
         widths = config.decoder_widths
-        self.base = config.grid // (BLOCK * 2 ** (len(widths) - 1))
-        self.start = nn.Linear(config.n_latents + config.n_pose, widths[0] * self.base ** 2)
         layers = [nn.BatchNorm2d(widths[0]), nn.ReLU()]
         for i, width in enumerate(widths):
             if i:
@@ -86,8 +70,3 @@ class LightDecoder(nn.Module):
             layers += [SeparableBlock(width) for _ in range(DECODER_DEPTHS[min(i, len(DECODER_DEPTHS) - 1)])]
         layers += [nn.Conv2d(widths[-1], 3 * BLOCK ** 2, 1), nn.PixelShuffle(BLOCK)]
         self.layers = nn.Sequential(*layers)
-
-    def forward(self, latent, pose):
-        """(N, n_latents), (N, n_pose) -> (N, 3, grid, grid)."""
-        x = self.start(torch.cat([latent, pose], dim=1))
-        return self.layers(x.unflatten(1, (-1, self.base, self.base)))

@@ -39,26 +39,24 @@ def posterior(values):
     return mean, logvar.clamp(-12.0, 4.0)
 
 
-class Encoder(nn.Module):
+class PooledEncoder(nn.Module):
     """
-    Normalised image to the parameters of the posterior.
+    Layers, and the posterior from the means and the largest values of what they see.
 
-    Blocks of 4 x 4 pixels become channels before the first convolution: a
-    network spends nearly all its multiply-adds at its finest grid, and a
-    quarter of 128 pixels is fine enough for arms and bars.
+    Parameters
+    ----------
+    layers : list of `torch.nn.Module`
+    width : int
+        Channels of the last one.
+    config : `~galvae_affiliated.training.TrainingConfig`
     """
 
-    def __init__(self, config):
+    def __init__(self, layers, width, config):
         super().__init__()
-        n_in = config.widths[0]
-        layers = [nn.PixelUnshuffle(BLOCK), conv(3 * BLOCK ** 2, n_in), nn.ReLU()]
-        for i, width in enumerate(config.widths):
-            layers += [ResidualBlock(n_in, width, stride=1 if i == 0 else 2), ResidualBlock(width, width)]
-            n_in = width
         self.features = nn.Sequential(*layers)
         self.dropout = nn.Dropout(config.dropout)
         self.n_latents = config.n_latents
-        self.head = nn.Linear(2 * n_in, 2 * (config.n_latents + config.n_pose))
+        self.head = nn.Linear(2 * width, 2 * (config.n_latents + config.n_pose))
 
     def forward(self, x):
         """(N, 3, grid, grid) -> mean and log-variance, each (N, n_latents + n_pose)."""
@@ -70,24 +68,55 @@ class Encoder(nn.Module):
             return posterior(self.head(self.dropout(x)))
 
 
-class Decoder(nn.Module):
-    """Latents and pose to the image, in the frame that the encoder reads."""
+class StagedDecoder(nn.Module):
+    """
+    Latents and pose to a small image, and that through stages that double it.
+
+    Subclasses have the ``layers`` of these stages, which begin with as many channels as the first of
+    ``config.decoder_widths``.
+    """
 
     def __init__(self, config):
         super().__init__()
         widths = config.decoder_widths
         self.base = config.grid // (BLOCK * 2 ** (len(widths) - 1))
         self.start = nn.Linear(config.n_latents + config.n_pose, widths[0] * self.base ** 2)
-        layers = [nn.BatchNorm2d(widths[0]), nn.ReLU()]
-        for n_in, n_out in zip(widths, widths[1:]):
-            layers += [nn.Upsample(scale_factor=2), conv(n_in, n_out), nn.ReLU()]
-        layers += [nn.Conv2d(widths[-1], 3 * BLOCK ** 2, 3, 1, 1), nn.PixelShuffle(BLOCK)]
-        self.layers = nn.Sequential(*layers)
 
     def forward(self, latent, pose):
         """(N, n_latents), (N, n_pose) -> (N, 3, grid, grid)."""
         x = self.start(torch.cat([latent, pose], dim=1))
         return self.layers(x.unflatten(1, (-1, self.base, self.base)))
+
+
+class Encoder(PooledEncoder):
+    """
+    Normalised image to the parameters of the posterior.
+
+    Blocks of 4 x 4 pixels become channels before the first convolution: a
+    network spends nearly all its multiply-adds at its finest grid, and a
+    quarter of 128 pixels is fine enough for arms and bars.
+    """
+
+    def __init__(self, config):
+        n_in = config.widths[0]
+        layers = [nn.PixelUnshuffle(BLOCK), conv(3 * BLOCK ** 2, n_in), nn.ReLU()]
+        for i, width in enumerate(config.widths):
+            layers += [ResidualBlock(n_in, width, stride=1 if i == 0 else 2), ResidualBlock(width, width)]
+            n_in = width
+        super().__init__(layers, n_in, config)
+
+
+class Decoder(StagedDecoder):
+    """Latents and pose to the image, in the frame that the encoder reads."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        widths = config.decoder_widths
+        layers = [nn.BatchNorm2d(widths[0]), nn.ReLU()]
+        for n_in, n_out in zip(widths, widths[1:]):
+            layers += [nn.Upsample(scale_factor=2), conv(n_in, n_out), nn.ReLU()]
+        layers += [nn.Conv2d(widths[-1], 3 * BLOCK ** 2, 3, 1, 1), nn.PixelShuffle(BLOCK)]
+        self.layers = nn.Sequential(*layers)
 
 
 class XuEncoder(nn.Module):
