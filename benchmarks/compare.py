@@ -23,8 +23,8 @@ from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestRegressor
 
 from galvae_affiliated import LatentTransformer, get_model
-from galvae_affiliated.cutout_sets import ParquetSet
-from galvae_affiliated.morphology import predict_morphology
+from galvae_affiliated.cutouts.sets import ParquetSet
+from galvae_affiliated.models.votes import predict_votes
 
 N_COMPONENTS, PCA_GALAXIES, PCA_BINNING = 40, 6000, 2
 TREES, LEAST_IN_LEAF = 300, 3
@@ -34,7 +34,7 @@ def galaxies(path, bundle, wanted):
     """(N, 3, grid, grid) float32 composites of the wanted identifiers, in their order."""
     place = {name: i for i, name in enumerate(wanted)}
     images = np.zeros((len(wanted), 3, bundle.grid, bundle.grid), np.float16)
-    for names, stack in ParquetSet(path, bundle, scaled=True).chunks(256):
+    for names, stack in ParquetSet(path, bundle, already_scaled=True).chunks(256):
         for name, image in zip(names, stack.data):
             if name in place:
                 images[place[name]] = image
@@ -78,7 +78,7 @@ def read_latents(path, ids):
 
 def answered(bundle, latents):
     """Question to the fractions that a model's heads predict."""
-    return predict_morphology(latents, bundle).fractions
+    return predict_votes(latents, bundle).fractions
 
 
 def predictions(options, learn_ids, learn_votes, test_ids):

@@ -2,9 +2,9 @@
 """
 Do prediction sets hold the answer, and intervals the votes, as often as they say?
 
-    honesty.py GALAXIES.parquet ENCODED.parquet [--model MODEL] [--volunteers 40] --json OUT.json --rst OUT.inc
+    honesty.py GALAXIES.parquet ENCODED.parquet [--model MODEL] [--n-volunteers 40] --json OUT.json --rst OUT.inc
 
-ENCODED.parquet is what ``galvae encode GALAXIES.parquet --samples 32`` writes. On the galaxies of ``test`` that were
+ENCODED.parquet is what ``galvae encode GALAXIES.parquet --n-samples 32`` writes. On the galaxies of ``test`` that were
 asked the question, whether or not the model thinks that it applies, and on those of them that votes did not select: the
 share whose most voted answer is in the prediction set, the mean number of answers in it, the share of sets that are
 empty, the calibration error, and the share of the voted fractions within one error of the predicted one. That error is
@@ -20,7 +20,7 @@ import pandas as pd
 from scores import ASKED, LEAST_GALAXIES, SCORED, TREE, calibration, read_predictions, truth
 
 from galvae_affiliated import get_model
-from galvae_affiliated.morphology import set_threshold
+from galvae_affiliated.models.votes import set_threshold
 
 COVERAGE = 0.9
 COLUMNS = ['question', 'galaxies', 'covered', 'answers a set', 'empty', 'calibration', 'within one error']
@@ -88,7 +88,7 @@ def main():
     parser.add_argument('data')
     parser.add_argument('encoded')
     parser.add_argument('--model', help='name or file; the default model if left out')
-    parser.add_argument('--volunteers', type=int, default=40)
+    parser.add_argument('--n-volunteers', type=int, default=40)
     parser.add_argument('--json', required=True)
     parser.add_argument('--rst', required=True)
     options = parser.parse_args()

@@ -17,7 +17,7 @@ from scipy.ndimage import affine_transform
 from sklearn.neighbors import NearestNeighbors
 
 from galvae_affiliated import LatentTransformer, get_model
-from galvae_affiliated.cutout_sets import ParquetSet
+from galvae_affiliated.cutouts.sets import ParquetSet
 
 SHIFT = 2.0  # pixels of the model's grid
 
@@ -35,7 +35,7 @@ def cutouts(path, bundle, split, number):
     """The first ``number`` composites of a split."""
     inside = pq.read_table(path, columns=['split']).column('split').to_numpy(zero_copy_only=False) == split
     taken, start = [], 0
-    for _, stack in ParquetSet(path, bundle, scaled=True).chunks(256):
+    for _, stack in ParquetSet(path, bundle, already_scaled=True).chunks(256):
         chosen = inside[start:start + len(stack)]
         taken.append(stack.data[chosen])
         start += len(stack)

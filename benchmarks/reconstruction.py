@@ -17,7 +17,7 @@ from invariance import cutouts
 from skimage.metrics import structural_similarity
 
 from galvae_affiliated import LatentTransformer, get_model
-from galvae_affiliated.training.preprocess import Preprocess
+from galvae_affiliated.training.networks.preprocess import Preprocess
 
 SHOWN = 8
 

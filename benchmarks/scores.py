@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from sklearn.metrics import roc_auc_score
 
-from galvae_affiliated.training.galaxy_zoo import GZ2_QUESTIONS
-from galvae_affiliated.training.labels import question_tree, read_labels, read_votes
+from galvae_affiliated.training.data.galaxy_zoo import GZ2_QUESTIONS
+from galvae_affiliated.training.data.labels import question_tree, read_labels, read_votes
 
 ASKED, LEAST, LEAST_GALAXIES = 0.5, 5, 40
 TREE = question_tree('gz2')
@@ -44,7 +44,7 @@ def read_predictions(path, ids):
             for q, entry in TREE.items() if f'{q}_{entry["answers"][0]}_fraction' in table}
 
 
-def scores(predicted, votes, *, n_boot=200, seed=0):
+def scores(predicted, votes, *, n_boot=200, random_state=0):
     """
     Scores of every question that enough galaxies were asked.
 
@@ -53,7 +53,7 @@ def scores(predicted, votes, *, n_boot=200, seed=0):
     rows : list of dict
         ``question``, ``n``, ``majority``, ``accuracy``, ``balanced``, ``auc``, ``auc_lo``, ``auc_hi``, ``calibration``.
     """
-    rng, rows = np.random.default_rng(seed), []
+    rng, rows = np.random.default_rng(random_state), []
     for question in SCORED:
         true = votes[question]
         asked = true.weight >= ASKED

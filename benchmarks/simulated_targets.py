@@ -19,8 +19,12 @@ import numpy as np
 from astropy.table import Table, vstack
 
 from galvae_affiliated import encode_catalog, get_latents, get_model
-from galvae_affiliated.targets import add_targets
-from galvae_affiliated.training.targets import fit_targets, scores, with_targets
+from galvae_affiliated.tables.quantities import add_quantities
+from galvae_affiliated.training.heads.quantities import (
+    fit_quantities,
+    quantity_scores,
+    with_quantities,
+)
 
 PIXEL, SEEING, BETA = 0.262, 1.2, 3.0  # arcsec, arcsec, and the slope of the Moffat profile
 DEPTH = {'g': 23.95, 'r': 23.54, 'z': 22.50}  # 5 sigma of a point source, two passes of the Legacy Surveys
@@ -76,9 +80,9 @@ def mosaic(galaxies, rng):
     return {band: image.astype(np.float32) for band, image in images.items()}, placed
 
 
-def encoded_galaxies(n, bundle, seed=0):
+def encoded_galaxies(n, bundle, random_state=0):
     """Table of the galaxies with their latents, in random order; those of like size share a mosaic."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(random_state)
     galaxies = drawn_galaxies(n, rng)
     galaxies.sort('log_radius')
     parts = []
@@ -96,7 +100,7 @@ def measured(table, bundle, name):
     true, value, error = (np.asarray(table[key][known], dtype=float)
                           for key in (name, f'galvae_{name}', f'galvae_{name}_err'))
     report = bundle.manifest['targets']['report'][name]
-    return {'galaxies': int(known.sum()), 'regression': report['model'], **scores(true, value, error)}
+    return {'galaxies': int(known.sum()), 'regression': report['model'], **quantity_scores(true, value, error)}
 
 
 def rst_table(found, baseline):
@@ -141,12 +145,12 @@ def main():
         if options.encoded:
             table.write(options.encoded)
     train, test = table[:2 * len(table) // 3], table[2 * len(table) // 3:]
-    model = fit_targets(get_latents(train, bundle), train['galvae_latent_err'], {name: train[name] for name in LABELS},
+    model = fit_quantities(get_latents(train, bundle), train['galvae_latent_err'], {name: train[name] for name in LABELS},
                         radius=train['galvae_radius'])
-    bundle = with_targets(bundle, model, units=UNITS)
-    test = add_targets(test, bundle)
+    bundle = with_quantities(bundle, model, units=UNITS)
+    test = add_quantities(test, bundle)
     found = {name: measured(test, bundle, name) for name in LABELS}
-    baseline = {name: scores(np.array(test[name]), np.full(len(test), train[name].mean()),
+    baseline = {name: quantity_scores(np.array(test[name]), np.full(len(test), train[name].mean()),
                              np.full(len(test), train[name].std())) for name in LABELS}
     figures = {'model': bundle.name, 'train': len(train), 'test': len(test), 'targets': found, 'mean': baseline,
                'left out in turn': bundle.manifest['targets']['report']}

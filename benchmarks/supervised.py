@@ -22,14 +22,15 @@ from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from torch import nn
 from torch.utils.data import DataLoader
 
-from galvae_affiliated.training import losses
-from galvae_affiliated.training.augment import random_view
 from galvae_affiliated.training.config import TrainingConfig
-from galvae_affiliated.training.dataset import as_composites, read_galaxies
-from galvae_affiliated.training.labels import question_tree
-from galvae_affiliated.training.networks import Encoder, VoteHeads
-from galvae_affiliated.training.preprocess import Preprocess
-from galvae_affiliated.training.sampler import MixedSampler
+from galvae_affiliated.training.data.augment import random_view
+from galvae_affiliated.training.data.dataset import as_composites, read_galaxies
+from galvae_affiliated.training.data.labels import question_tree
+from galvae_affiliated.training.data.sampler import MixedSampler
+from galvae_affiliated.training.networks.preprocess import Preprocess
+from galvae_affiliated.training.networks.residual import Encoder
+from galvae_affiliated.training.networks.vote_heads import VoteHeads
+from galvae_affiliated.training.objectives import losses
 
 QUESTIONS = {question: entry['answers'] for question, entry in question_tree('gz2').items()}
 EPOCHS = 60
@@ -79,7 +80,7 @@ class SupervisedTraining(lightning.LightningModule):
 
 def configuration(options, split='train'):
     return TrainingConfig(source=options.data, questions='gz2', suffix='-gz2', split_column='split', train_split=split,
-                          scaled=True, validation_share=0.08 if split == 'train' else 0.0)
+                          already_scaled=True, validation_share=0.08 if split == 'train' else 0.0)
 
 
 def run_train(options):
@@ -90,7 +91,7 @@ def run_train(options):
     lightning.seed_everything(config.seed)
     module = SupervisedTraining(config, galaxies)
     sampler = MixedSampler(rows, rows[:0], batch_size=config.batch_size, share=1.0, steps=config.steps,
-                           seed=config.seed)
+                           random_state=config.seed)
     trainer = lightning.Trainer(
         max_steps=config.steps, precision='bf16-mixed', default_root_dir=options.run, gradient_clip_val=5.0,
         callbacks=[EMAWeightAveraging(decay=config.ema_decay), ModelCheckpoint(options.run, save_last=True)],

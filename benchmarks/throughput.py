@@ -50,7 +50,7 @@ def main():
     options = parsed()
     field = simulate(options.folder, options.size, options.sources)
     field.read_through()
-    settings = {'model': options.model, 'device': options.device, 'threads': options.threads}
+    settings = {'model': options.model, 'device': options.device, 'n_threads': options.n_threads}
     found = {'machine': machine(options)}
     makers = {'tables': lambda: repeated(TABLES, 'table', field, options, settings),
               'latents': lambda: repeated(LATENTS, 'latents', field, options, settings),
@@ -82,7 +82,7 @@ def parsed():
     parser.add_argument('--parts', nargs='+', choices=PARTS, default=PARTS, help='only these')
     parser.add_argument('--model', help='name or file; the default model if left out')
     parser.add_argument('--device', choices=('cpu', 'cuda'), default='cpu')
-    parser.add_argument('--threads', type=int, default=processors(), help='of every path; all processors if left out')
+    parser.add_argument('--n-threads', type=int, default=processors(), help='of every path; all processors if left out')
     parser.add_argument('--others-python', default=sys.executable, help='interpreter that has timm and hyrax')
     parser.add_argument('--quick', action='store_true', help='a small field, to see whether everything runs')
     parser.add_argument('--json', help='file for all that was measured')
@@ -109,10 +109,10 @@ def machine(options):
                                                     if name not in ('folder', 'json', 'rst', 'others_python')}}
 
 
-def environment(threads):
+def environment(n_threads):
     """Variables of a measurement: equal threads for all, and this checkout's package where none is installed."""
     paths = [str(HERE.parent), *filter(None, [os.environ.get('PYTHONPATH')])]
-    return {**os.environ, **dict.fromkeys(VARIABLES, str(threads)), 'PYTHONPATH': os.pathsep.join(paths)}
+    return {**os.environ, **dict.fromkeys(VARIABLES, str(n_threads)), 'PYTHONPATH': os.pathsep.join(paths)}
 
 
 def run_task(task, options, optional=False):
@@ -136,7 +136,7 @@ def run_task(task, options, optional=False):
         given.write_text(json.dumps(task))
         python = options.others_python if optional else sys.executable
         done = subprocess.run([python, HERE / 'throughput_worker.py', given, result], cwd=folder, text=True,
-                              capture_output=True, env=environment(options.threads))
+                              capture_output=True, env=environment(options.n_threads))
         if result.exists():
             return json.loads(result.read_text())
         if optional:
@@ -179,7 +179,7 @@ def start_up(options):
     field = simulate(options.folder, SMALL_SIZE, SMALL_SOURCES)
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        encode = ['-m', 'galvae_affiliated.scripts', 'encode', *field.images.values(), '--bands',
+        encode = ['-m', 'galvae_affiliated.scripts.main', 'encode', *field.images.values(), '--bands',
                   ','.join(field.images), '--catalog', field.catalog, '-o', 'out.fits', '--overwrite', '--device',
                   options.device]
         if options.model:
@@ -190,7 +190,7 @@ def start_up(options):
         for _ in range(options.starts):
             for name, words in commands.items():
                 start = time.perf_counter()
-                subprocess.run([sys.executable, *words], cwd=folder, check=True, env=environment(options.threads))
+                subprocess.run([sys.executable, *words], cwd=folder, check=True, env=environment(options.n_threads))
                 found.setdefault(name, []).append(time.perf_counter() - start)
     tell('start', f'galvae encode of {SMALL_SOURCES} sources', {'rows': SMALL_SOURCES,
                                                                 'seconds': found['galvae encode'][-1]})

@@ -85,7 +85,7 @@ class Field:
                     pass
 
 
-def simulate(folder, size=8000, n_sources=20000, seed=0):
+def simulate(folder, size=8000, n_sources=20000, random_state=0):
     """
     Make a field, unless it is in the folder already.
 
@@ -102,10 +102,10 @@ def simulate(folder, size=8000, n_sources=20000, seed=0):
     -------
     field : `Field`
     """
-    field = Field(Path(folder) / f'field-{size}-{n_sources}-{seed}', size, n_sources)
+    field = Field(Path(folder) / f'field-{size}-{n_sources}-{random_state}', size, n_sources)
     if not Path(field.catalog).exists():
         field.folder.mkdir(parents=True, exist_ok=True)
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(random_state)
         sources, stamps = drawn_sources(size, n_sources, rng), library(rng)
         header = field_header(size)
         for band, path in field.images.items():

@@ -41,7 +41,7 @@ def limits(settings, quick=False):
     Parameters
     ----------
     settings : dict
-        ``model``, ``device`` and ``threads``.
+        ``model``, ``device`` and ``n_threads``.
     quick : bool, optional
         Smaller matrices and arrays.
 
@@ -50,14 +50,14 @@ def limits(settings, quick=False):
     found : dict
         Rates are a second: multiply-adds, or bytes.
     """
-    torch.set_num_threads(settings['threads'])
+    torch.set_num_threads(settings['n_threads'])
     device, sizes = torch.device(settings['device']), SIZES[:2] if quick else SIZES
     peaks = {'PyTorch': matmul_peak(torch_matmul(device), sizes)}
     if device.type == 'cpu':
         peaks['NumPy'] = matmul_peak(numpy_matmul, sizes)
     bundle = get_model(settings['model'])
     network = graph_cost(bundle.runner('encoder').graph)
-    found = {'peaks': peaks, 'bandwidth': bandwidth(device, settings['threads'], TRIAD >> (3 if quick else 0)),
+    found = {'peaks': peaks, 'bandwidth': bandwidth(device, settings['n_threads'], TRIAD >> (3 if quick else 0)),
              'network': network, 'encoder': encoder_times(bundle, settings['device'])}
     if device.type == 'cuda':
         found['device'] = torch.cuda.get_device_name(device)
@@ -114,7 +114,7 @@ def best_seconds(call):
     return shortest
 
 
-def bandwidth(device, threads, length):
+def bandwidth(device, n_threads, length):
     """Bytes a second of ``a = b + s c``, three arrays being moved, on arrays larger than the caches."""
     if device.type == 'cuda':
         a, b, c = torch.rand(3, length, device=device)
@@ -125,13 +125,13 @@ def bandwidth(device, threads, length):
 
         return 3 * 4 * length / best_seconds(triad)
     a, b, c = np.zeros((3, length), dtype=np.float32)
-    parts = [slice(length * i // threads, length * (i + 1) // threads) for i in range(threads)]
+    parts = [slice(length * i // n_threads, length * (i + 1) // n_threads) for i in range(n_threads)]
 
     def part(rows):
         np.multiply(c[rows], np.float32(3.0), out=a[rows])
         np.add(a[rows], b[rows], out=a[rows])
 
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(n_threads) as pool:
         # NumPy has no triad in one pass: a is written, read and written again
         return 5 * 4 * length / best_seconds(lambda: list(pool.map(part, parts)))
 
@@ -213,7 +213,7 @@ def kernel_times(bundle, inputs, workers):
     """
     n_rows = len(inputs['image'])
     with tempfile.TemporaryDirectory() as folder, profiled_sessions(folder) as sessions:
-        runner = bundle.runner('encoder', device='cpu', batch_size=n_rows, threads=1)
+        runner = bundle.runner('encoder', device='cpu', batch_size=n_rows, n_threads=1)
         for _ in range(REPEATS):
             runner(inputs, OUTPUTS)
         events = json.loads(Path(sessions[-1].end_profiling()).read_text())

@@ -14,7 +14,7 @@ from pathlib import Path
 from astropy.table import Table
 
 from galvae_affiliated import LatentTransformer, encode_catalog, get_model
-from galvae_affiliated.fields import make_cutouts
+from galvae_affiliated.catalog import make_cutouts
 from galvae_affiliated.streaming import stream_catalog
 
 
@@ -25,7 +25,7 @@ class Ours:
     Parameters
     ----------
     settings : dict
-        ``model`` (name, file or None), ``device`` ('cpu' or 'cuda') and ``threads``.
+        ``model`` (name, file or None), ``device`` ('cpu' or 'cuda') and ``n_threads``.
     reconstruction : bool, optional
         Whether ``galvae_recon_chi2`` is wanted, as it is by default; the other paths deliver nothing like it.
     """
@@ -73,7 +73,7 @@ class Stream(Ours):
     def table(self, images, catalog, n_rows=None):
         """The path of the Parquet file, which is there until this object is closed."""
         path = self.folder / 'table.parquet'
-        stream_catalog(images, Table.read(catalog)[:n_rows], path, self.bundle, chunk=self.settings['chunk'],
+        stream_catalog(images, Table.read(catalog)[:n_rows], path, self.bundle, chunk_size=self.settings['chunk'],
                        overwrite=True, **self.options)
         return path
 
@@ -84,7 +84,7 @@ class Stream(Ours):
 
 class Cluster(Ours):
     """
-    `~galvae_affiliated.distributed.encode_fields` with as many workers as there are threads for the other paths.
+    `~galvae_affiliated.distributed.tiles.encode_fields` with as many workers as there are threads for the other paths.
 
     Each is a process with one thread. The catalogue is cut into a task a worker, as each task opens the images; the
     time of the tables' way back is in what is measured, and the start of the cluster is not.
@@ -97,18 +97,18 @@ class Cluster(Ours):
 
         super().__init__(settings, reconstruction)
         self.folder = tempfile.mkdtemp()
-        self.n_workers = settings['threads']
+        self.n_workers = settings['n_threads']
         cluster = LocalCluster(n_workers=self.n_workers, threads_per_worker=1, processes=True, dashboard_address=None,
                                local_directory=self.folder)
         self.client = Client(cluster)
 
     def table(self, images, catalog, n_rows=None):
         """Encode; see `Ours`."""
-        from galvae_affiliated.distributed import encode_fields
+        from galvae_affiliated.distributed.tiles import encode_fields
 
         sources = Table.read(catalog)[:n_rows]
         chunk = max(1, -(-len(sources) // (self.n_workers * self.TASKS_A_WORKER)))
-        table, = encode_fields([(images, sources)], self.client, bundle=self.bundle, chunk=chunk, **self.options)
+        table, = encode_fields([(images, sources)], self.client, model=self.bundle, chunk_size=chunk, **self.options)
         return table
 
     def close(self):

@@ -20,10 +20,10 @@ WRAPPED = [('onnxruntime', 'InferenceSession.run', 'network'),
            ('onnxruntime', 'InferenceSession.run_with_iobinding', 'network'),
            ('onnxruntime', 'InferenceSession.run_with_ort_values', 'network'),
            ('onnxruntime', 'InferenceSession.__init__', 'loading the model'),
-           ('galvae_affiliated.cutouts', 'CutoutMaker.stack', 'cutouts'),
-           ('galvae_affiliated.results', 'result_columns', 'columns'),
-           ('galvae_affiliated.columns', 'with_columns', 'columns'),
-           ('galvae_affiliated.fields', 'open_field', 'images')]
+           ('galvae_affiliated.cutouts.stack', 'CutoutMaker.stack', 'cutouts'),
+           ('galvae_affiliated.tables.outputs', 'result_columns', 'columns'),
+           ('galvae_affiliated.tables.columns', 'with_columns', 'columns'),
+           ('galvae_affiliated.cutouts.maker', 'open_field', 'images')]
 
 
 class Recorder:

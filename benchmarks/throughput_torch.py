@@ -35,8 +35,10 @@ from throughput_field import BANDS
 
 from galvae_affiliated import get_model
 from galvae_affiliated.training.config import TrainingConfig
-from galvae_affiliated.training.networks import GalaxyVAE, VoteHeads, XuEncoder
-from galvae_affiliated.training.preprocess import Preprocess, Rendering
+from galvae_affiliated.training.networks.model import GalaxyVAE
+from galvae_affiliated.training.networks.preprocess import Preprocess, Rendering
+from galvae_affiliated.training.networks.vote_heads import VoteHeads
+from galvae_affiliated.training.networks.xu2023 import XuEncoder
 
 BATCH = 64
 XU_SIDE, XU_LATENTS = 256, 40
@@ -53,7 +55,7 @@ class Plain:
     Parameters
     ----------
     settings : dict
-        ``model``, ``device`` and ``threads``; see `throughput_paths.Ours`.
+        ``model``, ``device`` and ``n_threads``; see `throughput_paths.Ours`.
     batch : int, optional
         Sources a call of the network.
     order : int, optional
@@ -140,7 +142,7 @@ class Paper:
         rng = np.random.default_rng(0)
         fitted_on = rng.standard_normal((FITTED_ON, XU_LATENTS), dtype=np.float32)
         self.forests = {question: RandomForestClassifier(PUBLISHED_TREES if published else TREES, random_state=0,
-                                                         class_weight='balanced', n_jobs=settings['threads'])
+                                                         class_weight='balanced', n_jobs=settings['n_threads'])
                         .fit(fitted_on, rng.integers(len(answers), size=FITTED_ON))
                         for question, answers in questions.items()}
 
@@ -212,7 +214,7 @@ class Mosaic:
 
 def set_threads(settings):
     """Threads of PyTorch as all paths have them; returns its device."""
-    torch.set_num_threads(settings['threads'])
+    torch.set_num_threads(settings['n_threads'])
     return torch.device(settings['device'])
 
 

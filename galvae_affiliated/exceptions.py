@@ -3,7 +3,8 @@
 
 from astropy.utils.exceptions import AstropyUserWarning
 
-__all__ = ['BundleError', 'DeviceError', 'GalvaeWarning', 'ModelMismatchError']
+__all__ = ['BundleError', 'DeviceError', 'GalvaeWarning', 'ModelMismatchError', 'ParityError', 'TileError']
+
 
 
 class GalvaeWarning(AstropyUserWarning):
@@ -20,3 +21,24 @@ class ModelMismatchError(ValueError):
 
 class DeviceError(RuntimeError):
     """The device that was asked for did not start."""
+
+
+class TileError(RuntimeError):
+    """
+    Some tiles failed; all others were finished first.
+
+    Attributes
+    ----------
+    errors : dict of str to Exception
+        Name of each tile that failed, and why.
+    results : list
+        What `encode_fields` would have returned, None in place of what failed.
+    """
+
+    def __init__(self, message, errors=None, results=None):
+        super().__init__(message)
+        self.errors, self.results = errors or {}, results or []
+
+
+class ParityError(RuntimeError):
+    """The exported graph does not give what the PyTorch module gives."""

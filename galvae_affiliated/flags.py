@@ -21,10 +21,8 @@ BITS = {
     'SCALE_ESTIMATED': (2048, False, 'nobody said the flux unit: the scale was estimated from the noise'),
     'ARTIFACT': (4096, False, 'the likeliest answer is a star or an artifact: it may be no galaxy'),
 }
-
 GalvaeFlags = extend_bit_flag_map('GalvaeFlags', **{name: bit for name, (bit, _, _) in BITS.items()})
 """The bits of the ``galvae_flags`` column, by name (see `astropy.nddata.bitmask`)."""
-
 UNMEASURED = sum(bit for bit, masked, _ in BITS.values() if masked)
 """Bits of rows that have no latents; their values are masked."""
 

@@ -6,37 +6,33 @@ A run that is ended goes on after its last finished chunk when the same call
 is made again.
 """
 
-import hashlib
-import json
-import os
-import shutil
 from itertools import islice
 from pathlib import Path
 
-import astropy.units as u
 import numpy as np
-from astropy.table import MaskedColumn
 
 from galvae_affiliated import __version__
-from galvae_affiliated._joining import OUTPUTS, RADIUS, Joining
-from galvae_affiliated._onnx import BATCH_SIZE
-from galvae_affiliated.catalog import encode_in_chunks, row_slices, stack_rows
-from galvae_affiliated.columns import refuse_taken
-from galvae_affiliated.cutout_sets import id_column, open_cutout_set, without_names
-from galvae_affiliated.encoder import Encoder
-from galvae_affiliated.fields import open_field
-from galvae_affiliated.registry import get_model
-from galvae_affiliated.results import planned_names, result_columns
+from galvae_affiliated._batches import row_slices, stack_rows
+from galvae_affiliated.catalog import id_column, open_cutout_set, without_names
+from galvae_affiliated.cutouts.maker import open_field
+from galvae_affiliated.models._devices import BATCH_SIZE
+from galvae_affiliated.models.encoder import Encoder
+from galvae_affiliated.models.registry import get_model
+from galvae_affiliated.pipeline import encode_in_chunks
+from galvae_affiliated.tables._writers import OUTPUTS, ChunkedTable
+from galvae_affiliated.tables.columns import check_column_names
+from galvae_affiliated.tables.outputs import planned_names, result_columns
+from galvae_affiliated.tables.parts import Parts, digest, in_both_units
 
 __all__ = ['stream_catalog', 'stream_cutout_set']
 
 ROWS = 10_000  # of a chunk: a minute or so of work to lose
 # options of how a field, or a set, is read; the others are of how it is encoded
 FIELD_OPTIONS = ('bands', 'unit', 'zero_point', 'pixel_scale', 'subtract_sky', 'radius', 'radius_unit', 'rendering')
-SET_OPTIONS = ('pixel_scale', 'scaled', 'rendering', 'bands', 'unit', 'zero_point')
+SET_OPTIONS = ('pixel_scale', 'already_scaled', 'rendering', 'bands', 'unit', 'zero_point')
 
 
-def stream_catalog(images, catalog, output, bundle=None, *, chunk=ROWS, overwrite=False, **options):
+def stream_catalog(images, catalog, output, model=None, *, chunk_size=ROWS, overwrite=False, **options):
     """
     Encode a catalogue into a file, chunk by chunk.
 
@@ -47,11 +43,11 @@ def stream_catalog(images, catalog, output, bundle=None, *, chunk=ROWS, overwrit
 
     Parameters
     ----------
-    images, catalog, bundle : object
+    images, catalog, model : object
         See `~galvae_affiliated.encode_catalog`.
     output : str or path
         The table to write: ``.parquet``, with a row group a chunk, or ``.fits``.
-    chunk : int, optional
+    chunk_size : int, optional
         Rows of a chunk.
     overwrite : bool, optional
         Replace the output, columns of the same names, and the chunks of an
@@ -73,19 +69,19 @@ def stream_catalog(images, catalog, output, bundle=None, *, chunk=ROWS, overwrit
         For a wrong call, an ending of another format, or an unfinished run
         whose model, options, chunk, images or positions were others.
     """
-    output = checked_output(output, chunk, overwrite)
-    bundle = get_model(bundle)
+    output = checked_output(output, chunk_size, overwrite)
+    model = get_model(model)
     given = {name: options.pop(name) for name in FIELD_OPTIONS if name in options}
-    maker, table = open_field(images, catalog, bundle, **given)
+    maker, table = open_field(images, catalog, model, **given)
 
     def stacks(slices):
         return (([], maker.stack(rows)) for rows in slices)
 
     sources = {'images and positions': field_fingerprint(maker), **given}
-    return stream(stacks, table, len(maker), output, bundle, sources, chunk=chunk, overwrite=overwrite, **options)
+    return stream(stacks, table, len(maker), output, model, sources, chunk_size=chunk_size, overwrite=overwrite, **options)
 
 
-def stream_cutout_set(path, output, bundle=None, *, chunk=ROWS, overwrite=False, **options):
+def stream_cutout_set(path, output, model=None, *, chunk_size=ROWS, overwrite=False, **options):
     """
     Encode a set of cutouts into a file, chunk by chunk.
 
@@ -93,38 +89,38 @@ def stream_cutout_set(path, output, bundle=None, *, chunk=ROWS, overwrite=False,
 
     Parameters
     ----------
-    path, bundle : object
-        See `~galvae_affiliated.cutout_sets.encode_cutout_set`.
-    output, chunk, overwrite : optional
+    path, model : object
+        See `~galvae_affiliated.catalog.encode_cutout_set`.
+    output, chunk_size, overwrite : optional
         See `stream_catalog`.
     **options
-        The other options of `~galvae_affiliated.cutout_sets.encode_cutout_set`.
+        The other options of `~galvae_affiliated.catalog.encode_cutout_set`.
 
     Returns
     -------
     n_rows : int
         Rows of the table. It has the columns and rows that
-        `~galvae_affiliated.cutout_sets.encode_cutout_set` returns.
+        `~galvae_affiliated.catalog.encode_cutout_set` returns.
 
     Raises
     ------
     FileExistsError, ValueError, TypeError, FileNotFoundError
         See `stream_catalog`.
     """
-    output = checked_output(output, chunk, overwrite)
-    bundle = get_model(bundle)
+    output = checked_output(output, chunk_size, overwrite)
+    model = get_model(model)
     given = {name: options.pop(name) for name in SET_OPTIONS if name in options}
-    cutouts = open_cutout_set(path, bundle, **given)
+    cutouts = open_cutout_set(path, model, **given)
     sources = {'cutouts': digest(*cutouts.contents()), **given}
-    return stream(cutouts.stacks, None, len(cutouts), output, bundle, sources, chunk=chunk, overwrite=overwrite,
+    return stream(cutouts.stacks, None, len(cutouts), output, model, sources, chunk_size=chunk_size, overwrite=overwrite,
                   **options)
 
 
-def checked_output(output, chunk, overwrite):
+def checked_output(output, chunk_size, overwrite):
     """The output as a path, after all has been refused that can be before the work."""
     output = Path(output)
-    if chunk < 1:
-        raise ValueError(f'chunk is {chunk}; expected one row or more')
+    if chunk_size < 1:
+        raise ValueError(f'chunk is {chunk_size}; expected one row or more')
     if output.suffix.lower() not in OUTPUTS:
         raise ValueError(f'{output}: chunks are written to .parquet or .fits alone; take one of these, or leave out '
                          'the chunk')
@@ -135,8 +131,8 @@ def checked_output(output, chunk, overwrite):
     return output
 
 
-def stream(stacks, table, n_rows, output, bundle, sources, *, chunk, overwrite, morphology=True, coverage=0.9,
-           samples=0, reconstruction=True, split=False, device='auto', batch_size=BATCH_SIZE, threads=None,
+def stream(stacks, table, n_rows, output, model, sources, *, chunk_size, overwrite, morphology=True, coverage=0.9,
+           n_samples=0, reconstruction=True, split=False, device='auto', batch_size=BATCH_SIZE, n_threads=None,
            precision='float32', progress=None):
     """
     Encode what is not encoded yet, then join the chunks to a table.
@@ -150,38 +146,38 @@ def stream(stacks, table, n_rows, output, bundle, sources, *, chunk, overwrite, 
         The catalogue; None for cutouts that have identifiers.
     n_rows : int
     output : path
-    bundle : `~galvae_affiliated.ModelBundle`
+    model : `~galvae_affiliated.ModelBundle`
     sources : dict
         What the rows are made of, to know the run by.
-    chunk, overwrite, morphology, coverage, samples, reconstruction, split : optional
+    chunk_size, overwrite, morphology, coverage, n_samples, reconstruction, split : optional
         See `stream_catalog` and `~galvae_affiliated.encode_catalog`.
-    device, batch_size, threads, precision, progress : optional
+    device, batch_size, n_threads, precision, progress : optional
         See `stream_catalog` and `~galvae_affiliated.encode_catalog`.
 
     Returns
     -------
     n_rows : int
     """
-    options = {'split': split, 'morphology': morphology, 'coverage': coverage, 'samples': samples}
-    names = planned_names(bundle, reconstruction=reconstruction, **options)
+    options = {'split': split, 'morphology': morphology, 'coverage': coverage, 'n_samples': n_samples}
+    names = planned_names(model, reconstruction=reconstruction, **options)
     if table is not None:
-        refuse_taken(table, names, overwrite=overwrite)
-    encoder = Encoder(bundle, device=device, batch_size=batch_size, threads=threads, precision=precision)
-    slices = row_slices(n_rows, chunk)
+        check_column_names(table, names, overwrite=overwrite)
+    encoder = Encoder(model, device=device, batch_size=batch_size, n_threads=n_threads, precision=precision)
+    slices = row_slices(n_rows, chunk_size)
 
     def encode(made, report=None):
         """Columns of some stacks, how many rows are measured, and how many of these have no pixel scale."""
         identifiers = []
         encoding = encode_in_chunks(without_names(made, identifiers), n_rows, encoder, reconstruction, report)
-        columns = in_both_units(result_columns(encoding, bundle, device=device, **options), encoding)
+        columns = in_both_units(result_columns(encoding, model, device=device, **options), encoding)
         scales = encoding.pixel_scale[encoding.measured]
         named = [id_column(identifiers)] if table is None else []
         return [*named, *columns], (len(scales), np.isnan(scales).sum())
 
-    joining = Joining(table, n_rows, encode(stacks([slice(0, 0)]))[0], output)
+    joining = ChunkedTable(table, n_rows, encode(stacks([slice(0, 0)]))[0], output)
     joining.rehearse()
     # device and size of the batches change nothing but the last digits: a run may go on with others
-    parts = Parts(output, {'version': __version__, 'model': bundle.id, 'rows': n_rows, 'chunk': chunk, **options,
+    parts = Parts(output, {'version': __version__, 'model': model.id, 'rows': n_rows, 'chunk_size': chunk_size, **options,
                            'reconstruction': reconstruction, **sources}, overwrite=overwrite)
     first = next((i for i in range(len(slices)) if not parts.path(i).exists()), len(slices))
     pieces = [row_slices(rows.stop, stack_rows(batch_size), rows.start) for rows in slices[first:]]
@@ -189,83 +185,14 @@ def stream(stacks, table, n_rows, output, bundle, sources, *, chunk, overwrite, 
     if progress is not None and first:
         progress(slices[first - 1].stop, n_rows)
     for i, piece in enumerate(pieces, first):
-        parts.save(i, *encode(islice(made, len(piece)), after(slices[i].start, progress)))
+        parts.save(i, *encode(islice(made, len(piece)), offset_progress(slices[i].start, progress)))
     joining.join(parts, slices)
     return n_rows
 
 
-def after(start, progress):
+def offset_progress(start, progress):
     """The progress of a chunk as that of all rows."""
     return None if progress is None else lambda done, total: progress(start + done, total)
-
-
-def in_both_units(columns, encoding):
-    """The columns with the radius twice: whether all rows have a pixel scale is known when all are encoded."""
-    result = []
-    for column in columns:
-        if column.name != RADIUS:
-            result.append(column)
-            continue
-        for unit, values in ((u.pix, encoding.radius), (u.arcsec, encoding.radius * encoding.pixel_scale)):
-            result.append(MaskedColumn(values, name=f'{RADIUS}.{unit}', mask=~np.isfinite(values), unit=unit,
-                                       description=column.description, meta=column.meta))
-    return result
-
-
-class Parts:
-    """
-    The finished chunks of a run, in a folder beside its output.
-
-    Parameters
-    ----------
-    output : path
-    identity : dict
-        What the run is known by.
-    overwrite : bool
-        Remove the chunks of another run instead of refusing to go on.
-    """
-
-    def __init__(self, output, identity, *, overwrite):
-        self.folder = output.with_name(f'.{output.name}.parts')
-        record = self.folder / 'run.json'
-        identity = json.loads(json.dumps({k: v for k, v in identity.items() if v is not None}, default=str))
-        if record.is_file():
-            before = json.loads(record.read_text())
-            differs = [name for name in {**before, **identity} if before.get(name) != identity.get(name)]
-            if differs and not overwrite and self.path(0).exists():
-                told = '; '.join(f'{name} was {before.get(name)}, is {identity.get(name)}' for name in differs)
-                raise ValueError(f'{self.folder} holds chunks of another run: {told}; '
-                                 'overwrite=True starts anew, and so does removing the folder')
-            if not differs:
-                return
-        shutil.rmtree(self.folder, ignore_errors=True)
-        self.folder.mkdir()
-        self.write(record, lambda file: file.write(json.dumps(identity, indent=1).encode()))
-
-    def path(self, i):
-        """Of the ``i``-th chunk, which is finished if it exists."""
-        return self.folder / f'{i:06d}.npz'
-
-    def save(self, i, columns, scales):
-        """Keep the columns of a chunk, and the numbers of rows that are measured and that have no pixel scale."""
-        arrays = {'scales': np.array(scales)}
-        for column in columns:
-            arrays[f'{column.name}.data'] = np.ma.getdata(column.data)
-            arrays[f'{column.name}.mask'] = np.ma.getmaskarray(column.data)
-        self.write(self.path(i), lambda file: np.savez(file, **arrays))
-
-    def load(self, i):
-        """Arrays of a chunk by name, which are read when they are asked for."""
-        return np.load(self.path(i), allow_pickle=False)
-
-    def write(self, path, content):
-        """Write under another name, then rename: a file is there as a whole or not at all."""
-        unfinished = self.folder / 'unfinished'
-        with open(unfinished, 'wb') as file:
-            content(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
 
 
 def field_fingerprint(maker):
@@ -273,11 +200,3 @@ def field_fingerprint(maker):
     images = maker.images
     return digest(maker.x, maker.y, maker.given, images.shape, images.noise, images.residual,
                   images.pixel_scale or np.nan)
-
-
-def digest(*values):
-    """Hash of texts, or of anything that is an array of numbers."""
-    result = hashlib.sha256()
-    for value in values:
-        result.update(value.encode() if isinstance(value, str) else np.ascontiguousarray(value, dtype=float).tobytes())
-    return result.hexdigest()[:16]

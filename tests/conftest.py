@@ -17,7 +17,7 @@ from astropy.units import photometric
 from astropy.wcs import WCS
 
 from galvae_affiliated import ModelBundle, get_model
-from galvae_affiliated.scripts import main
+from galvae_affiliated.scripts.main import main
 
 SHAPE = (200, 200)
 PIXEL = 0.262  # arcsec
@@ -166,7 +166,7 @@ def tiny_cubes(tmp_path_factory):
 @pytest.fixture(scope='session')
 def tiny_set(tiny_parquet, tmp_path_factory):
     """`GalaxySet` of `tiny_parquet`."""
-    from galvae_affiliated.training.dataset import read_galaxies
+    from galvae_affiliated.training.data.dataset import read_galaxies
 
     config = training_sets.tiny(source=str(tiny_parquet), **training_sets.PARQUET_LABELS)
     return read_galaxies(config, tmp_path_factory.mktemp('cache'))
@@ -188,7 +188,7 @@ def train_in(folder, name, text, *words):
 def trained(tiny_parquet, tmp_path_factory):
     """A guided model of `tiny_parquet`, in half precision."""
     data = {'source': str(tiny_parquet), **training_sets.PARQUET_LABELS}
-    words = ['--licence', 'CC0-1.0', '--description', 'Round or not']
+    words = ['--license', 'CC0-1.0', '--description', 'Round or not']
     return train_in(tmp_path_factory.mktemp('trained'), 'tiny', training_sets.tiny_toml(data=data), *words)
 
 
@@ -203,9 +203,10 @@ def trained_cubes(tiny_cubes, tmp_path_factory):
 @pytest.fixture(scope='session')
 def trained_module(trained, tiny_set):
     """The network of `trained`, in PyTorch."""
-    from galvae_affiliated.training.fit import Training, load_trained
+    from galvae_affiliated.training.fit import load_trained
+    from galvae_affiliated.training.objectives.vae import VAEObjective
 
     config = training_sets.tiny(**training_sets.PARQUET_LABELS)
-    module = Training(config, tiny_set)
+    module = VAEObjective(config, tiny_set)
     module.model, _ = load_trained(trained.run / 'last.ckpt', config, tiny_set)
     return module.eval()

@@ -3,8 +3,9 @@
 
 import numpy as np
 
-from galvae_affiliated._resample import resample, window
+from galvae_affiliated.cutouts._resample import resample
 from galvae_affiliated.flags import UNMEASURED, GalvaeFlags
+from galvae_affiliated.images._windows import window_range
 
 
 def stack(maker):
@@ -21,7 +22,7 @@ def source(maker, x, y, given):
     cutout = np.full((3, grid, grid), np.nan, dtype=np.float32)
     if not flags & UNMEASURED:
         side = maker.field_of_view * radius
-        x_range, y_range = window(x, side, images.shape[1]), window(y, side, images.shape[0])
+        x_range, y_range = window_range(x, side, images.shape[1]), window_range(y, side, images.shape[0])
         cutout = resample(read(images, x_range, y_range), (x, y), side / grid, grid, (x_range[0], y_range[0]))
         flags |= empty(cutout) or quality(maker, cutout, x, y, radius)
     return cutout, flags, radius
@@ -55,7 +56,7 @@ def radius_of(images, labels, x, y, given):
 def measured_radius(images, labels, x, y):
     half, largest = 12.0, max(images.shape)
     while True:
-        x_range, y_range = window(x, 2 * half, images.shape[1]), window(y, 2 * half, images.shape[0])
+        x_range, y_range = window_range(x, 2 * half, images.shape[1]), window_range(y, 2 * half, images.shape[0])
         light = read(images, x_range, y_range, [1])[0] - images.residual[1]
         if not np.isfinite(light).any():
             red, blue = read(images, x_range, y_range, [0, 2]) - images.residual[[0, 2], None, None]

@@ -13,9 +13,10 @@ from photutils.segmentation import SourceCatalog, detect_sources
 from photutils.utils import CutoutImage
 
 from galvae_affiliated import CutoutStack, encode_catalog, get_latents, get_model
-from galvae_affiliated.catalog import encode_in_chunks, stack_rows
+from galvae_affiliated._batches import stack_rows
 from galvae_affiliated.flags import describe_flags
-from galvae_affiliated.transformer import Encoding
+from galvae_affiliated.models.encoder import Encoding
+from galvae_affiliated.pipeline import encode_in_chunks
 
 PIXEL = 0.262
 CLOSE = 2e-3  # a shift by a tenth of a pixel changes latents by more
@@ -285,7 +286,7 @@ def test_columns_by_choice(field, galaxies):
 
 def test_batches_and_chunks(field, galaxies, monkeypatch):
     whole = encode_catalog(field, galaxies)
-    monkeypatch.setattr('galvae_affiliated.catalog.CHUNK', 4)
+    monkeypatch.setattr('galvae_affiliated._batches.CHUNK', 4)
     calls = []
     parts = encode_catalog(field, galaxies, batch_size=2, progress=lambda done, total: calls.append((done, total)))
     assert calls == [(4, 6), (6, 6)]

@@ -13,9 +13,10 @@ from astropy.time import Time
 from PIL import Image
 
 from galvae_affiliated import ModelBundle, encode_catalog, get_latents, get_model
-from galvae_affiliated.catalog import row_slices
-from galvae_affiliated.cutout_sets import ParquetSet, encode_cutout_set
-from galvae_affiliated.encoder import Encoder, Encoding
+from galvae_affiliated._batches import row_slices
+from galvae_affiliated.catalog import encode_cutout_set
+from galvae_affiliated.cutouts.sets import ParquetSet
+from galvae_affiliated.models.encoder import Encoder, Encoding
 from galvae_affiliated.streaming import stream_catalog, stream_cutout_set
 
 # batches are of two rows with and without chunks: the last digits depend on the size of a batch
@@ -145,7 +146,7 @@ def test_field_is_the_same_as_at_once(field, sources, bundle_with_sets, tmp_path
     options = {'samples': 2, **OPTIONS} if suffix == '.parquet' else FAST
     encode_catalog(field, sources, bundle_with_sets, **options).write(expected)
     assert (
-        stream_catalog(field, sources, path, bundle_with_sets, chunk=3, progress=lambda *n: done.append(n), **options)
+        stream_catalog(field, sources, path, bundle_with_sets, chunk_size=3, progress=lambda *n: done.append(n), **options)
         == 9
     )
     assert done == [(3, 9), (6, 9), (9, 9)]
@@ -163,7 +164,7 @@ def test_set_is_the_same_as_at_once(cutouts, bundle_with_sets, tmp_path, suffix)
     path, expected = tmp_path / f'out{suffix}', tmp_path / f'expected{suffix}'
     options = OPTIONS if suffix == '.fits' else FAST
     encode_cutout_set(cutouts, bundle_with_sets, **options).write(expected)
-    assert stream_cutout_set(cutouts, path, bundle_with_sets, chunk=4, **options) == 7
+    assert stream_cutout_set(cutouts, path, bundle_with_sets, chunk_size=4, **options) == 7
     assert_equal_files(path, expected, suffix)
     table = Table.read(path)
     assert list(table['id_str'].astype(str)) == [f'galaxy-{10**i}' for i in range(7)]
@@ -175,7 +176,7 @@ def test_set_is_the_same_as_at_once(cutouts, bundle_with_sets, tmp_path, suffix)
 @pytest.mark.parametrize('chunk', [2, 100])
 def test_size_of_chunks_does_not_matter(cutouts, tmp_path, chunk):
     options = {'pixel_scale': 0.4, **FAST, 'batch_size': 1}
-    stream_cutout_set(cutouts, tmp_path / 'out.fits', chunk=chunk, **options)
+    stream_cutout_set(cutouts, tmp_path / 'out.fits', chunk_size=chunk, **options)
     encode_cutout_set(cutouts, **options).write(tmp_path / 'expected.fits')
     assert (tmp_path / 'out.fits').read_bytes() == (tmp_path / 'expected.fits').read_bytes()
     # the broken row has no scale that counts
@@ -184,14 +185,14 @@ def test_size_of_chunks_does_not_matter(cutouts, tmp_path, chunk):
 
 def test_detected_sources(field, tmp_path):
     options = {'split': True, **FAST}
-    assert stream_catalog(field, None, tmp_path / 'out.parquet', chunk=4, **options) == 6
+    assert stream_catalog(field, None, tmp_path / 'out.parquet', chunk_size=4, **options) == 6
     encode_catalog(field, **options).write(tmp_path / 'expected.parquet')
     assert_equal_files(tmp_path / 'out.parquet', tmp_path / 'expected.parquet', '.parquet')
 
 
 def test_folder_of_cutouts(tiny_cubes, tmp_path):
     options = {'bands': 'g,r,z', 'unit': 'nmgy', 'pixel_scale': 0.262, **FAST, 'batch_size': 5}
-    assert stream_cutout_set(tiny_cubes, tmp_path / 'out.fits', chunk=15, **options) == 25
+    assert stream_cutout_set(tiny_cubes, tmp_path / 'out.fits', chunk_size=15, **options) == 25
     encode_cutout_set(tiny_cubes, **options).write(tmp_path / 'expected.fits')
     assert_equal_files(tmp_path / 'out.fits', tmp_path / 'expected.fits', '.fits')
 
@@ -199,10 +200,10 @@ def test_folder_of_cutouts(tiny_cubes, tmp_path):
 @BOTH
 def test_ended_run_goes_on(field, sources, cutouts, tmp_path, encoded_rows, suffix):
     def from_field(path, **options):
-        return stream_catalog(field, sources, path, chunk=3, **FAST, **options)
+        return stream_catalog(field, sources, path, chunk_size=3, **FAST, **options)
 
     def from_set(path, **options):
-        return stream_cutout_set(cutouts, path, chunk=3, **FAST, **options)
+        return stream_cutout_set(cutouts, path, chunk_size=3, **FAST, **options)
 
     for stream, n_rows, chunks in ((from_field, 9, [3, 3, 3]), (from_set, 7, [3, 3, 1])):
         path, whole, done = tmp_path / f'{stream.__name__}{suffix}', tmp_path / f'whole{suffix}', []
@@ -223,7 +224,7 @@ def test_ended_run_goes_on(field, sources, cutouts, tmp_path, encoded_rows, suff
 
 
 def test_run_ended_while_chunks_are_joined(cutouts, tmp_path, encoded_rows, monkeypatch):
-    path, name = tmp_path / 'out.parquet', 'galvae_affiliated._joining.ParquetOutput.append'
+    path, name = tmp_path / 'out.parquet', 'galvae_affiliated.tables._writers.ParquetOutput.append'
 
     def append(self, table):
         raise Killed
@@ -231,10 +232,10 @@ def test_run_ended_while_chunks_are_joined(cutouts, tmp_path, encoded_rows, monk
     with monkeypatch.context() as patch:
         patch.setattr(name, append)
         with pytest.raises(Killed):
-            stream_cutout_set(cutouts, path, chunk=3, **FAST)
+            stream_cutout_set(cutouts, path, chunk_size=3, **FAST)
     assert not path.exists()
     encoded_rows.clear()
-    stream_cutout_set(cutouts, path, chunk=3, **FAST)
+    stream_cutout_set(cutouts, path, chunk_size=3, **FAST)
     assert encoded_rows == []
     assert len(Table.read(path)) == 7
 
@@ -243,7 +244,7 @@ def test_another_run_is_refused(field, sources, cutouts, other_bundle, tmp_path,
     path = tmp_path / 'out.fits'
     encoded_rows.left = 1
     with pytest.raises(Killed):
-        stream_catalog(field, sources, path, chunk=4, **FAST)
+        stream_catalog(field, sources, path, chunk_size=4, **FAST)
     encoded_rows.left = None
     moved, call = sources.copy(), {'chunk': 4, **FAST}
     moved['x'][0] += 1
@@ -261,24 +262,24 @@ def test_another_run_is_refused(field, sources, cutouts, other_bundle, tmp_path,
             stream_catalog(images, catalog, path, bundle, **{**call, **options})
     # device and batches may be others
     encoded_rows.clear()
-    stream_catalog(field, sources, path, chunk=4, **{**FAST, 'batch_size': 3, 'device': 'auto'})
+    stream_catalog(field, sources, path, chunk_size=4, **{**FAST, 'batch_size': 3, 'device': 'auto'})
     assert encoded_rows == [4, 1]
     encoded_rows.left = 1
     with pytest.raises(Killed):
-        stream_catalog(field, sources, path, chunk=4, overwrite=True, **FAST)
+        stream_catalog(field, sources, path, chunk_size=4, overwrite=True, **FAST)
     encoded_rows.clear()
     encoded_rows.left = None
-    stream_catalog(field, moved, path, chunk=4, overwrite=True, **FAST)
+    stream_catalog(field, moved, path, chunk_size=4, overwrite=True, **FAST)
     assert encoded_rows == [4, 4, 1]
 
 
 def test_other_contents_of_a_set_are_noticed(cutouts, tmp_path, encoded_rows):
     encoded_rows.left = 1
     with pytest.raises(Killed):
-        stream_cutout_set(cutouts, tmp_path / 'out.fits', chunk=3, **FAST)
+        stream_cutout_set(cutouts, tmp_path / 'out.fits', chunk_size=3, **FAST)
     write_set(cutouts, [jpeg(r) for r in (12, 14, 18, 20, 24, 30, 40)])
     with pytest.raises(ValueError, match='cutouts was'):
-        stream_cutout_set(cutouts, tmp_path / 'out.fits', chunk=3, **FAST)
+        stream_cutout_set(cutouts, tmp_path / 'out.fits', chunk_size=3, **FAST)
 
 
 def test_nothing_of_a_refused_run_is_left(field, sources, tmp_path):
@@ -307,7 +308,7 @@ def test_columns_are_replaced(field, sources, tmp_path):
     options = {'overwrite': True, **FAST}
     with pytest.raises(FileExistsError, match='out.fits exists'):
         stream_catalog(field, sources, path)
-    stream_catalog(field, sources, path, chunk=4, **options)
+    stream_catalog(field, sources, path, chunk_size=4, **options)
     encode_catalog(field, sources, **options).write(expected)
     assert path.read_bytes() == expected.read_bytes()
 
@@ -338,7 +339,7 @@ def peak(path, folder, chunk):
     """Memory that Python and NumPy took at most."""
     tracemalloc.start()
     options = {'scaled': True, 'morphology': False, 'batch_size': 2}
-    stream_cutout_set(path, folder / 'out.parquet', chunk=chunk, overwrite=True, **options)
+    stream_cutout_set(path, folder / 'out.parquet', chunk_size=chunk, overwrite=True, **options)
     _, largest = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return largest
@@ -362,7 +363,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path, monkeypatch):
 @pytest.mark.parametrize('output', ['out.parquet', 'out.fits'])
 def test_command(galvae, field_files, sources, cutouts, tmp_path, output):
     sources.write(tmp_path / 'sources.fits')
-    path, words = tmp_path / output, ['--chunk', '4', '--no-morphology', '-o', tmp_path / output]
+    path, words = tmp_path / output, ['--chunk-size', '4', '--no-morphology', '-o', tmp_path / output]
     field = ['encode', *field_files.values(), '--bands', 'g,r,z', '--catalog', tmp_path / 'sources.fits']
     assert galvae(*field, *words).code == 0
     assert len(Table.read(path)) == 9
@@ -374,16 +375,16 @@ def test_command(galvae, field_files, sources, cutouts, tmp_path, output):
 
 def test_wrong_use_of_the_command(galvae, cutouts, field_files, tmp_path):
     for name in ('out.ecsv', 'out.csv', 'out.vot', 'out.h5'):
-        galvae('encode', cutouts, '--chunk', 10, '-o', tmp_path / name).fails(2, 'written to .parquet or .fits alone')
+        galvae('encode', cutouts, '--chunk-size', 10, '-o', tmp_path / name).fails(2, 'written to .parquet or .fits alone')
     for n in (0, -1):
-        galvae('encode', cutouts, '--chunk', n, '-o', tmp_path / 'out.fits').fails(2, f'chunk is {n}')
-    words = ['--bands', 'g,r,z', '--picture', tmp_path / 'x.png', '--chunk', 3, '-o', tmp_path / 'out.fits']
+        galvae('encode', cutouts, '--chunk-size', n, '-o', tmp_path / 'out.fits').fails(2, f'chunk is {n}')
+    words = ['--bands', 'g,r,z', '--picture', tmp_path / 'x.png', '--chunk-size', 3, '-o', tmp_path / 'out.fits']
     galvae('encode', *field_files.values(), *words).fails(2, '--picture')
     assert [file.name for file in tmp_path.iterdir()] == ['set.parquet']
 
 
 def test_fits_has_nothing_to_mend(cutouts, tmp_path):
-    stream_cutout_set(cutouts, tmp_path / 'out.fits', chunk=4, **FAST)
+    stream_cutout_set(cutouts, tmp_path / 'out.fits', chunk_size=4, **FAST)
     with fits.open(tmp_path / 'out.fits', checksum=True) as hdus:
         hdus.verify('exception')
         assert hdus[1].header['NAXIS2'] == len(hdus[1].data) == 7

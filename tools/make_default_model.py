@@ -31,20 +31,22 @@ import pyarrow.parquet as pq
 import torch
 
 from galvae_affiliated import ModelBundle, get_model
-from galvae_affiliated.cards import card
-from galvae_affiliated.cutout_sets import composite_radius, decode, recut
-from galvae_affiliated.registry import DEFAULT_MODEL
-from galvae_affiliated.training.build import build_bundle, encode
+from galvae_affiliated.cutouts.composites import composite_radius, decode_image, resize_composite
+from galvae_affiliated.models.card import model_card
+from galvae_affiliated.models.registry import DEFAULT_MODEL
+from galvae_affiliated.training.build import build_bundle
 from galvae_affiliated.training.config import TrainingConfig
-from galvae_affiliated.training.dataset import model_frame, read_galaxies
-from galvae_affiliated.training.fit import Training, load_trained, train
-from galvae_affiliated.training.galaxy_zoo import survey_renderings
-from galvae_affiliated.training.preprocess import Rendering
+from galvae_affiliated.training.data.dataset import model_frame, read_galaxies
+from galvae_affiliated.training.data.galaxy_zoo import survey_renderings
+from galvae_affiliated.training.fit import fit_model, load_trained
+from galvae_affiliated.training.networks.inference import encode_rows
+from galvae_affiliated.training.networks.preprocess import Rendering
+from galvae_affiliated.training.objectives.vae import VAEObjective
 
 EXPOSURES = (0.7, 1.0, 1.2, 1.4, 1.7, 2.0, 2.4, 2.8, 4.0)
 LEGACY = 3  # row of the renderings
 DATA = {'questions': 'gz2', 'suffix': '-gz2', 'class_column': 'clean5_class', 'split_column': 'split',
-        'unselected_column': 'unbiased', 'scaled': True}
+        'random_sample_column': 'unbiased', 'scaled': True}
 # With a teacher, 18,000 galaxies that have no votes guide too, and votes have more weight. The third run has a better
 # teacher, whose fractions count as votes do: theirs are off by what the votes of 40 people scatter.
 RUNS = {1: {'steps': 3600},
@@ -69,13 +71,13 @@ def run_teacher(options):
 def run_train(options):
     config = configuration(options)
     galaxies = read_galaxies(config, Path(options.run) / 'cache')
-    train(config, galaxies, options.run)
+    fit_model(config, galaxies, options.run)
 
 
 def run_bundle(options):
     config = configuration(options)
     galaxies = read_galaxies(config, options.cache or Path(options.run) / 'cache')
-    module = Training(config, galaxies)
+    module = VAEObjective(config, galaxies)
     settled = Path(options.run) / 'settling' / 'last.ckpt'
     checkpoint = options.checkpoint or (settled if settled.exists() else Path(options.run) / 'last.ckpt')
     module.model, step = load_trained(checkpoint, config, galaxies)
@@ -91,7 +93,7 @@ def run_bundle(options):
         'distance by exposure': {str(k): v for k, v in by_exposure.items()},
         'remark': options.remark,
     }
-    bundle = build_bundle(module, galaxies, name=options.name, version='1', licence='BSD-3-Clause', about=about,
+    bundle = build_bundle(module, galaxies, name=options.name, version='1', license='BSD-3-Clause', about=about,
                           description='Variational auto-encoder of SDSS galaxies, guided by the votes of Galaxy Zoo 2.')
     bundle.write(options.output, overwrite=True)
     print(bundle, bundle.verify(device='cpu'))
@@ -105,13 +107,13 @@ def choose_exposure(module, galaxies, path):
     explains them would not do: the fainter an image is shown, the better it is explained.
     """
     model, preprocess = module.model.eval(), module.preprocess
-    latent = encode(model, preprocess, galaxies.composites(galaxies.held_out))[0]
+    latent = encode_rows(model, preprocess, galaxies.composites(galaxies.held_out))[0]
     mean, inverse = latent.mean(0), torch.linalg.inv(torch.cov(latent.T))
     cutouts = legacy_cutouts(path, module.config)
     by_exposure = {}
     for exposure in EXPOSURES:
         composites = Rendering(survey_renderings(exposure))(cutouts, torch.full((len(cutouts),), LEGACY))
-        offset = encode(model, preprocess, composites)[0] - mean
+        offset = encode_rows(model, preprocess, composites)[0] - mean
         by_exposure[exposure] = round(float(torch.einsum('ni,ij,nj->n', offset, inverse, offset).median()), 2)
     return min(by_exposure, key=by_exposure.get), by_exposure
 
@@ -121,10 +123,10 @@ def legacy_cutouts(path, config):
     frame, cutouts = model_frame(config), []
     for row in pq.read_table(path, columns=['image', 'split', 'pixel_scale_arcsec']).to_pylist():
         if row['split'] == 'adapt' and row['pixel_scale_arcsec']:
-            image = decode(row['image'])
+            image = decode_image(row['image'])
             side = frame.field_of_view * composite_radius(image, 'legacy-composite', frame)
             if side < image.shape[1]:
-                cutouts.append(recut(image, side, frame.grid))
+                cutouts.append(resize_composite(image, side, frame.grid))
     return torch.from_numpy(np.array(cutouts))
 
 
@@ -139,7 +141,7 @@ def run_card(options):
         manifest['reconstruction']['test'] = json.loads(Path(options.reconstruction).read_text())
     bundle = ModelBundle(manifest, bundle._parts)
     bundle.write(options.output, overwrite=True)
-    text = '\n'.join(('    ' + line).rstrip() for line in card(bundle).splitlines())
+    text = '\n'.join(('    ' + line).rstrip() for line in model_card(bundle).splitlines())
     Path(options.card).write_text('.. made by tools/make_default_model.py\n\n.. code-block:: text\n\n' + text + '\n')
 
 

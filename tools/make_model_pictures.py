@@ -16,19 +16,19 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from galvae_affiliated import LatentTransformer, encode_catalog, get_model, make_cutouts
-from galvae_affiliated.pictures import gallery_rows
+from galvae_affiliated.plotting import gallery_rows
 
 FIELD = 'demo_field.fits'
 SHOWN, DIRECTIONS = 10, 6
 STEPS = (-3, -2, -1, 0, 1, 2, 3)  # standard deviations
 
 
-def demo_galaxies(bundle):
+def demo_galaxies(model):
     """Table of the demo field and the cutouts of its largest galaxies."""
     with resources.as_file(resources.files('galvae_affiliated').joinpath('data', FIELD)) as field:
-        table = encode_catalog(str(field), None, bundle, bands='g,r,z')
+        table = encode_catalog(str(field), None, model, bands='g,r,z')
         rows = gallery_rows(table, limit=SHOWN)
-        return table, rows, make_cutouts(str(field), table[rows], bundle, bands='g,r,z', radius='galvae_radius')
+        return table, rows, make_cutouts(str(field), table[rows], model, bands='g,r,z', radius='galvae_radius')
 
 
 def grid_of(images, labels, path):
@@ -55,9 +55,9 @@ def main():
     parser.add_argument('folder')
     parser.add_argument('--model')
     options = parser.parse_args()
-    folder, bundle = Path(options.folder), get_model(options.model)
-    table, rows, stack = demo_galaxies(bundle)
-    transformer = LatentTransformer(bundle)
+    folder, model = Path(options.folder), get_model(options.model)
+    table, rows, stack = demo_galaxies(model)
+    transformer = LatentTransformer(model)
     encoding = transformer.encode(stack)
     decoded = transformer.inverse_transform(encoding.latent, pose=encoding.pose)
     grid_of([transformer.frames(stack), decoded], ['image', 'reconstruction'], folder / 'reconstructions.png')
@@ -67,7 +67,7 @@ def main():
     spiral = int(np.argmax(np.asarray(table['has-spiral-arms_yes_fraction'][rows])))
     moved = encoding.latent[spiral] + np.array(STEPS)[None, :, None] * (size[:, None] * axes)[:, None, :]
     pose = np.repeat(encoding.pose[spiral][None], moved.shape[0] * moved.shape[1], axis=0)
-    images = transformer.inverse_transform(moved.reshape(-1, bundle.n_latents).astype(np.float32), pose=pose)
+    images = transformer.inverse_transform(moved.reshape(-1, model.n_latents).astype(np.float32), pose=pose)
     images = images.reshape(len(axes), len(STEPS), *images.shape[1:])
     grid_of(images, [f'direction {i + 1}' for i in range(len(axes))], folder / 'traversal.png')
 

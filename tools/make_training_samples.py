@@ -11,12 +11,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy.io import fits
 from astropy.table import MaskedColumn, Table
-from make_demo_field import BANDS, CUTOUT, SIGMA, SKY, build, edge_on, elliptical, irregular, lenticular, spiral
+from make_demo_field import (
+    BANDS,
+    CUTOUT,
+    SIGMA,
+    SKY,
+    build,
+    edge_on,
+    elliptical,
+    irregular,
+    lenticular,
+    spiral,
+)
 from make_demo_field import SCALE as PIXEL
 from PIL import Image
 
 from galvae_affiliated.training.config import TrainingConfig
-from galvae_affiliated.training.galaxy_zoo import survey_renderings
+from galvae_affiliated.training.data.galaxy_zoo import survey_renderings
 
 EXAMPLES = Path(__file__).resolve().parents[1] / 'docs' / 'examples'
 GRID = 64
@@ -53,11 +64,11 @@ def options(rng, kind):
 def simulate(rng, radii):
     """One galaxy, of a random kind and a petroR90 within ``radii``, with its volunteers' votes."""
     kind, _, builder, featured, edge = KINDS[rng.choice(len(KINDS), p=[row[1] for row in KINDS])]
-    shape, wanted, seed = options(rng, kind), rng.uniform(*radii), rng.integers(2 ** 31)
+    shape, wanted, random_state = options(rng, kind), rng.uniform(*radii), rng.integers(2 ** 31)
     r_mag = 16 - 5 * np.log10(wanted / 6.6) + rng.normal(0, 0.3)
     size = wanted / 2.5
     for _ in range(3):  # the radius is known only when the galaxy is drawn; the same seed gives the same galaxy
-        galaxy = build(np.random.default_rng(seed), kind, r_mag, builder, size, shape)
+        galaxy = build(np.random.default_rng(random_state), kind, r_mag, builder, size, shape)
         size *= wanted / galaxy['r90']
     return galaxy | votes(rng, featured, edge)
 
@@ -116,7 +127,7 @@ def write_parquet(rng, path):
     pq.write_table(pa.Table.from_pylist(rows), path, compression='zstd')
 
 
-def cube_hdu(rng, galaxy, seed):
+def cube_hdu(rng, galaxy, random_state):
     """FITS image of a galaxy in the three bands, as the Legacy Surveys lay out their cutouts."""
     image = observe(rng, galaxy, CUBE_PIXEL)
     # few steps compress well; powers of two leave the last bits empty, and a pixel of exactly zero would be missing
@@ -130,24 +141,24 @@ def cube_hdu(rng, galaxy, seed):
     for i, value, step in ((1, rng.uniform(120, 250), -CUBE_PIXEL / 3600), (2, rng.uniform(0, 60), CUBE_PIXEL / 3600)):
         header[f'CTYPE{i}'], header[f'CRVAL{i}'] = ('RA---TAN', 'DEC--TAN')[i - 1], round(value, 6)
         header[f'CRPIX{i}'], header[f'CD{i}_{i}'] = (GRID + 1) / 2, step
-    header.add_comment(f'Simulated by tools/make_training_samples.py with GalSim and seed {seed}.')
+    header.add_comment(f'Simulated by tools/make_training_samples.py with GalSim and seed {random_state}.')
     return hdu
 
 
-def write_cubes(rng, folder, seed):
+def write_cubes(rng, folder, random_state):
     """Write the cubes, and next to their folder the table of their labels."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for i in range(CUBES):
         galaxy, name, buffer = simulate(rng, CUBE_R90), f'cube-{i:02d}', io.BytesIO()
-        cube_hdu(rng, galaxy, seed).writeto(buffer)
+        cube_hdu(rng, galaxy, random_state).writeto(buffer)
         (folder / f'{name}.fits.gz').write_bytes(gzip.compress(buffer.getvalue(), 9, mtime=0))
         rows.append({'id_str': name, **{k: v for k, v in galaxy.items() if k.endswith(('_fraction', '_reach'))}})
     table = Table({'id_str': [row['id_str'] for row in rows]})
     for name in list(rows[0])[1:]:
         values = [row[name] for row in rows]
         table[name] = MaskedColumn([0. if v is None else round(v, 4) for v in values], mask=[v is None for v in values])
-    table.meta['comments'] = [f'Simulated votes, by tools/make_training_samples.py with seed {seed}']
+    table.meta['comments'] = [f'Simulated votes, by tools/make_training_samples.py with seed {random_state}']
     table.write(folder.with_name(f'{folder.name}_labels.ecsv'), overwrite=True)
 
 
@@ -158,8 +169,8 @@ def main(argv=None):
     parser.add_argument('--seed', type=int, default=7)
     args = parser.parse_args(argv)
     args.output.mkdir(parents=True, exist_ok=True)
-    write_parquet(np.random.default_rng([args.seed, 0]), args.output / 'galaxies.parquet')
-    write_cubes(np.random.default_rng([args.seed, 1]), args.output / 'cubes', args.seed)
+    write_parquet(np.random.default_rng([args.random_state, 0]), args.output / 'galaxies.parquet')
+    write_cubes(np.random.default_rng([args.random_state, 1]), args.output / 'cubes', args.random_state)
 
 
 if __name__ == '__main__':

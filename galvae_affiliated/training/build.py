@@ -9,36 +9,36 @@ import numpy as np
 import torch
 
 from galvae_affiliated import __version__
-from galvae_affiliated._onnx import runtime_version
-from galvae_affiliated.encoder import reduced_chi2
+from galvae_affiliated.models._runner import runtime_version
+from galvae_affiliated.models.encoder import reduced_chi2
 from galvae_affiliated.training.config import PATHS
-from galvae_affiliated.training.dataset import model_frame
-from galvae_affiliated.training.export import export_bundle
-from galvae_affiliated.training.heads import LabelledLatents
-from galvae_affiliated.training.labels import question_tree
-from galvae_affiliated.training.votes import fit_votes
+from galvae_affiliated.training.data.dataset import model_frame
+from galvae_affiliated.training.data.labels import question_tree
+from galvae_affiliated.training.export.graphs import export_bundle
+from galvae_affiliated.training.heads.networks import LabelledLatents
+from galvae_affiliated.training.heads.votes import fit_votes
+from galvae_affiliated.training.networks.inference import encode_rows, posteriors, reconstruct
 
-__all__ = ['build_bundle', 'encode', 'posteriors', 'reconstruct']
+__all__ = ['build_bundle']
 
 FAINT = 0.04  # composite level below which a pixel is sky
-BATCH = 128
 MEASURED = 2000  # galaxies on which the usual residuals are measured
 COMPARED = 56  # real images on which an exported graph is compared; none is kept
 
 
-def build_bundle(module, galaxies, *, name, description='', version='1', licence='not stated', about=None):
+def build_bundle(module, galaxies, *, name, description='', version='1', license='not stated', about=None):
     """
     Calibrate, measure, describe and export a trained module.
 
     The usual residuals of the decoder are measured on the galaxies held out;
     if there are none, on those that were learnt from. The heads are fitted
-    anew, as `~galvae_affiliated.training.votes.fit_votes` does.
+    anew, as `~galvae_affiliated.training.heads.votes.fit_votes` does.
 
     Parameters
     ----------
-    module : `~galvae_affiliated.training.fit.Training`
-    galaxies : `~galvae_affiliated.training.dataset.GalaxySet`
-    name, description, version, licence : str
+    module : `~galvae_affiliated.training.objectives.vae.VAEObjective`
+    galaxies : `~galvae_affiliated.training.data.dataset.GalaxySet`
+    name, description, version, license : str
         For the manifest.
     about : dict, optional
         What else the card shall say of the training.
@@ -55,26 +55,26 @@ def build_bundle(module, galaxies, *, name, description='', version='1', licence
     config, model, preprocess = module.config, module.model.eval().cpu(), module.preprocess.cpu()
     rows = galaxies.held_out if len(galaxies.held_out) else galaxies.train
     rows = rows[:MEASURED]
-    encoded = encode(model, preprocess, galaxies.composites(rows))
+    encoded = encode_rows(model, preprocess, galaxies.composites(rows))
     seen = reconstruct(model, preprocess, *encoded)
     floor, slope = residual_variance(*seen)
     fitted = fitted_heads(module, galaxies)
     heads = None if fitted is None else fitted.graph(encoded[0][:COMPARED], half_weights=config.half_weights)
     manifest = {
-        'name': name, 'version': version, 'licence': licence, 'description': description,
+        'name': name, 'version': version, 'license': license, 'description': description,
         **model_frame(config).manifest,
         'latents': {'n_latents': config.n_latents, 'n_pose': config.n_pose},
         'questions': {} if fitted is None else question_tree(config.questions),
         **({} if fitted is None else fitted.manifest),
         'reconstruction': {'floor': floor, 'slope': slope,
                            'chi2_99': float(np.quantile(reduced_chi2(*seen, floor, slope), 0.99))},
-        'training': {**describe(module, galaxies), **(about or {})},
+        'training': {**describe_training(module, galaxies), **(about or {})},
     }
     return export_bundle(manifest, preprocess, model, heads, extra_images=galaxies.composites(rows[:COMPARED]),
                          half_weights=config.half_weights, float16=config.float16)
 
 
-def describe(module, galaxies):
+def describe_training(module, galaxies):
     """What a reader of the card has to know, and what it takes to repeat the run."""
     config = module.config
     train = galaxies.train
@@ -82,7 +82,7 @@ def describe(module, galaxies):
         'galaxies': len(train), 'galaxies with votes': int(galaxies.has_votes[train].sum()),
         'galaxies with a coarse class': int((galaxies.classes[train] >= 0).sum()) if config.class_weight else 0,
         'held out': len(galaxies.held_out), 'data sha256': galaxies.fingerprint,
-        'steps': config.steps, 'seed': config.seed,
+        'steps': config.steps, 'random_state': config.random_state,
         'views a step': (1 if config.distil_from else config.views) * config.batch_size,
         'diagnostics': module.diagnostics, 'config': without_paths(dataclasses.asdict(config)),
         'versions': {'python': platform.python_version(), 'galvae_affiliated': __version__,
@@ -109,64 +109,7 @@ def fitted_heads(module, galaxies):
                            torch.from_numpy(np.isin(known, galaxies.held_out)))
     questions = list(question_tree(config.questions))
     return fit_votes(data, questions, config.head if config.n_heads else model.heads, members=config.n_heads,
-                     steps=config.head_steps, volunteers=config.volunteers, seed=config.seed)
-
-
-@torch.no_grad()
-def posteriors(model, preprocess, galaxies, rows):
-    """
-    Encode galaxies of a set, in batches.
-
-    Parameters
-    ----------
-    model : `~galvae_affiliated.training.networks.GalaxyVAE`
-    preprocess : `~galvae_affiliated.training.preprocess.Preprocess`
-    galaxies : `~galvae_affiliated.training.dataset.GalaxySet`
-    rows : (N,) int array
-
-    Returns
-    -------
-    latent, error : (N, n_latents) tensors
-        Mean and standard deviation.
-    """
-    n, parts = model.n_latents, []
-    for some in np.array_split(rows, 1 + len(rows) // BATCH):
-        mean, logvar = model.encoder(preprocess(galaxies.composites(some))[1])
-        parts.append((mean[:, :n], torch.exp(0.5 * logvar[:, :n])))
-    return [torch.cat(part) for part in zip(*parts)]
-
-
-@torch.inference_mode()
-def encode(model, preprocess, composites):
-    """
-    Encode composites, in batches.
-
-    Parameters
-    ----------
-    model : `~galvae_affiliated.training.networks.GalaxyVAE`
-    preprocess : `~galvae_affiliated.training.preprocess.Preprocess`
-    composites : (N, 3, grid, grid) tensor in [0, 1]
-
-    Returns
-    -------
-    latent, pose : (N, n_latents), (N, n_pose) tensors
-    frame, weight : (N, 3, grid, grid) tensors
-        What the network saw, and what of it counts.
-    """
-    parts = []
-    for batch in composites.split(BATCH):
-        frame, normalised, weight = preprocess(batch)
-        mean, _ = model.encoder(normalised)
-        n = model.n_latents
-        parts.append((mean[:, :n], mean[:, n:], frame, weight))
-    return [torch.cat(p) for p in zip(*parts)]
-
-
-@torch.inference_mode()
-def reconstruct(model, preprocess, latent, pose, frame, weight):
-    """Decoded images, frames and weights of what `encode` gives, as arrays in the range of composites."""
-    decoded = torch.cat([model.decoder(z, p) for z, p in zip(latent.split(BATCH), pose.split(BATCH))])
-    return preprocess.composite(decoded).numpy(), frame.numpy(), weight.numpy()
+                     steps=config.head_steps, n_volunteers=config.n_volunteers, random_state=config.random_state)
 
 
 def residual_variance(decoded, frame, weight):

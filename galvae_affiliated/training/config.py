@@ -16,13 +16,6 @@ NETWORKS = ('residual', 'light', 'xu2023')
 PATHS = ('source', 'labels', 'teacher', 'initial', 'distil_from')
 HEAD_KINDS = ('auto', 'network', 'dirichlet', 'logistic', 'forest')
 SECTIONS = ('data', 'model', 'loss', 'augmentation', 'training')
-
-
-def option(section, default):
-    """A field of `TrainingConfig` that stands in ``section`` of a TOML file."""
-    return field(default=default, metadata={'section': section})
-
-
 # What each kind of model changes; a file changes more. See the documentation for what they are for.
 SINGLE_VIEW = {'views': 1, 'n_pose': 0, 'pose_beta': 0.0, 'votes_weight': 0.0, 'class_weight': 0.0,
                'contrast_weight': 0.0}
@@ -34,10 +27,14 @@ PRESETS = {
     'light': {'network': 'light', 'decoder_widths': (160, 96, 48), 'learning_rate': 4e-3},
     'xu2023': {**SINGLE_VIEW, 'network': 'xu2023', 'beta': 1.0, 'free_bits': 0.0, 'dropout': 0.0},
 }
-
 # what a user of TOML calls them
 KINDS = {str: 'text', bool: 'true or false', int: 'a whole number', float: 'a number', dict: 'a table',
          tuple: 'a list of whole numbers'}
+
+
+def option(section, default):
+    """A field of `TrainingConfig` that stands in ``section`` of a TOML file."""
+    return field(default=default, metadata={'section': section})
 
 
 @dataclass(frozen=True)
@@ -69,7 +66,7 @@ class TrainingConfig:
     validation_share : float
         Share of the former held out where there is no ``validation_split``,
         by a hash of the identifier.
-    unselected_column, unselected_factor : str, int
+    random_sample_column, random_sample_factor : str, int
         A column of booleans: galaxies that were not selected by their votes.
         They are drawn so many times as often as the others with votes.
     teacher, teacher_weight : str, float
@@ -79,7 +76,7 @@ class TrainingConfig:
         Share of the images that may be unreadable without an error.
     bands : str
         Bands of FITS cutouts in their order, such as 'g,r,z'.
-    unit, zero_point, pixel_scale, scaled, rendering : optional
+    unit, zero_point, pixel_scale, already_scaled, rendering : optional
         See `~galvae_affiliated.encode_catalog` and ``galvae encode``.
     field_of_view : float
         Side of the model's frame in petroR90.
@@ -123,7 +120,7 @@ class TrainingConfig:
         of telling a galaxy's second view from the other galaxies of the batch.
     distil_weight : float
         Weight of the divergence from the latents that are learnt from.
-    max_shift, max_zoom, colour_jitter, sky_jitter, noise : float
+    max_shift, max_zoom, color_jitter, sky_jitter, noise : float
         Strength of the augmentation: pixels, natural logarithm of the factor,
         the same for the colours, and additive levels of the [0, 1] composite.
     psf : float
@@ -148,13 +145,13 @@ class TrainingConfig:
         Their kind: a small network, one with a Dirichlet-multinomial
         likelihood, a logistic regression, a random forest, or the best of
         the first three by a nested cross-validation.
-    volunteers : int
+    n_volunteers : int
         How many people a galaxy is shown to: the votes of a question that all
         were asked. It tells how much of the scatter of fractions is chance.
     learning_rate, weight_decay, warmup_share, ema_decay : float
         AdamW with a linear warm-up and a cosine decay; the weights that are
         exported are an exponential moving average.
-    seed : int
+    random_state : int
         Seeds the weights, the order of the galaxies and every augmentation.
     validate_every, checkpoint_every : int
         Steps between two looks at the held-out galaxies, and two checkpoints.
@@ -181,8 +178,8 @@ class TrainingConfig:
     train_split: str = option('data', 'train')
     validation_split: str = option('data', '')
     validation_share: float = option('data', 0.08)
-    unselected_column: str = option('data', '')
-    unselected_factor: int = option('data', 2)
+    random_sample_column: str = option('data', '')
+    random_sample_factor: int = option('data', 2)
     teacher: str = option('data', '')
     teacher_weight: float = option('data', 0.5)
     max_unreadable: float = option('data', 0.01)
@@ -190,7 +187,7 @@ class TrainingConfig:
     unit: str = option('data', '')
     zero_point: float | None = option('data', None)
     pixel_scale: float | None = option('data', None)
-    scaled: bool = option('data', False)
+    already_scaled: bool = option('data', False)
     rendering: str = option('data', '')
     field_of_view: float = option('data', 5.12)
     exposure: float = option('data', 1.7)
@@ -220,7 +217,7 @@ class TrainingConfig:
 
     max_shift: float = option('augmentation', 4.0)
     max_zoom: float = option('augmentation', 0.15)
-    colour_jitter: float = option('augmentation', 0.08)
+    color_jitter: float = option('augmentation', 0.08)
     sky_jitter: float = option('augmentation', 0.02)
     noise: float = option('augmentation', 0.02)
     psf: float = option('augmentation', 1.2)
@@ -234,12 +231,12 @@ class TrainingConfig:
     n_heads: int = option('training', 8)
     head_steps: int = option('training', 1500)
     head: str = option('training', 'network')
-    volunteers: int = option('training', 40)
+    n_volunteers: int = option('training', 40)
     learning_rate: float = option('training', 2e-3)
     weight_decay: float = option('training', 0.02)
     warmup_share: float = option('training', 0.04)
     ema_decay: float = option('training', 0.998)
-    seed: int = option('training', 20230)
+    random_state: int = option('training', 20230)
     validate_every: int = option('training', 500)
     checkpoint_every: int = option('training', 500)
     accelerator: str = option('training', 'auto')
@@ -281,7 +278,7 @@ class TrainingConfig:
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f'{name} is {getattr(self, name)}; expected a number from 0 to 1')
         for name in ('steps', 'batch_size', 'learning_rate', 'field_of_view', 'exposure', 'validate_every',
-                     'checkpoint_every', 'devices', 'unselected_factor'):
+                     'checkpoint_every', 'devices', 'random_sample_factor'):
             if not getattr(self, name) > 0:
                 raise ValueError(f'{name} is {getattr(self, name)}; expected a positive number')
 

@@ -8,11 +8,12 @@ import numpy as np
 from lightning.pytorch.utilities import rank_zero_only
 
 from galvae_affiliated.training.build import build_bundle
-from galvae_affiliated.training.dataset import read_galaxies
-from galvae_affiliated.training.fit import train
-from galvae_affiliated.training.labels import check_votes
+from galvae_affiliated.training.data.dataset import read_galaxies
+from galvae_affiliated.training.data.labels import check_votes
+from galvae_affiliated.training.fit import fit_model
 
-__all__ = ['speak_quietly', 'train_model']
+__all__ = ['quiet_logging', 'train_model']
+
 
 
 def train_model(config, run, *, name, stacks=None, cache=None, progress=False, **card):
@@ -36,7 +37,7 @@ def train_model(config, run, *, name, stacks=None, cache=None, progress=False, *
     progress : bool, optional
         Show a bar.
     **card
-        ``description``, ``version``, ``licence`` and ``about``, as
+        ``description``, ``version``, ``license`` and ``about``, as
         `~galvae_affiliated.training.build.build_bundle` takes them.
 
     Returns
@@ -58,13 +59,13 @@ def train_model(config, run, *, name, stacks=None, cache=None, progress=False, *
         known = known[galaxies.has_votes[known]]  # a teacher's fractions are no votes
         votes = galaxies.votes.values()
         check_votes(galaxies.votes, [v.fractions[known] for v in votes], [v.weight[known] for v in votes])
-    module = train(config, galaxies, run, progress=progress)
+    module = fit_model(config, galaxies, run, progress=progress)
     if rank_zero_only.rank:
         return None
     return build_bundle(module, galaxies, name=name, **card)
 
 
-def speak_quietly():
+def quiet_logging():
     """The package's warnings on the standard error stream, and no chatter of the libraries; for the command line."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter('galvae: warning: %(message)s'))

@@ -1,0 +1,130 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""How images have to enter a model: its grid, its field of view, its renderings."""
+
+import math
+from dataclasses import dataclass, field
+
+__all__ = ['ImageRendering', 'ModelFrame']
+
+
+@dataclass(frozen=True)
+class ImageRendering:
+    """
+    One way into a model.
+
+    Attributes
+    ----------
+    name : str
+    kind : {'composite', 'flux', 'rerender'}
+        Composites as they are; flux that is rendered to a composite; composites of
+        another survey, which are undone and rendered anew.
+    bands : tuple of str
+        From red to blue; empty for composites of any bands.
+    softening, offset : float
+        Of ``arcsinh(softening v) / sqrt(softening)``, and of ``v`` above the flux.
+    """
+
+    name: str
+    kind: str
+    bands: tuple = ()
+    softening: float = math.nan
+    offset: float = math.nan
+
+
+@dataclass(frozen=True)
+class ModelFrame:
+    """
+    What a model asks of its images.
+
+    Attributes
+    ----------
+    name : str
+        Of the model, for messages.
+    grid : int
+        Side of a cutout in its own pixels.
+    field_of_view : float
+        Side of a cutout in units of petroR90.
+    renderings : tuple of `ImageRendering`
+        In the order of the table in the encoder's graph.
+    typical : dict of str to dict of str to float
+        By band, ``noise`` and ``flux`` of usual images; see
+        `~galvae_affiliated.images.field.FieldImages`.
+    """
+
+    name: str
+    grid: int
+    field_of_view: float
+    renderings: tuple
+    typical: dict = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_manifest(cls, name, entries, renderings):
+        """
+        The frame that parts of a manifest describe.
+
+        Parameters
+        ----------
+        name : str
+        entries : dict
+            ``grid``, ``field_of_view`` and ``typical``.
+        renderings : list of dict
+
+        Returns
+        -------
+        frame : `ModelFrame`
+        """
+        parsed = tuple(
+            ImageRendering(entry['name'], entry['kind'], tuple(entry.get('bands', ())),
+                           float(entry.get('softening', math.nan)), float(entry.get('offset', math.nan)))
+            for entry in renderings)
+        return cls(name, entries['grid'], float(entries['field_of_view']), parsed,
+                   entries.get('typical', {}))
+
+    def flux_renderings(self, rendering=None):
+        """
+        Renderings of flux, or the one that was asked for.
+
+        Parameters
+        ----------
+        rendering : str, optional
+
+        Returns
+        -------
+        renderings : dict of str to tuple of str
+            Name to bands from red to blue.
+
+        Raises
+        ------
+        ValueError
+            If there is no such rendering of flux.
+        """
+        known = {entry.name: entry.bands for entry in self.renderings if entry.kind == 'flux'}
+        if rendering is None:
+            return known
+        if rendering not in known:
+            raise ValueError(f'the model {self.name} has no rendering {rendering!r} of flux; '
+                             f'it has {", ".join(known)}')
+        return {rendering: known[rendering]}
+
+    def composite_rendering(self, rendering):
+        """
+        A rendering of composites by its name.
+
+        Parameters
+        ----------
+        rendering : str
+
+        Returns
+        -------
+        entry : `ImageRendering`
+
+        Raises
+        ------
+        ValueError
+            If there is no such rendering, or it is one of flux.
+        """
+        known = {entry.name: entry for entry in self.renderings if entry.kind != 'flux'}
+        if rendering not in known:
+            raise ValueError(f'the model {self.name} has no rendering {rendering!r} of composites; '
+                             f'it has {", ".join(known)}')
+        return known[rendering]

@@ -1,0 +1,89 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""N cutouts on one grid."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from galvae_affiliated.cutouts._cutter import empty_flags
+from galvae_affiliated.flags import UNMEASURED
+
+__all__ = ['CutoutStack']
+
+
+
+@dataclass(frozen=True)
+class CutoutStack:
+    """
+    Cutouts of N sources on the model's grid.
+
+    Attributes
+    ----------
+    data : (N, 3, grid, grid) float32 array
+        Nanomaggies per square arcsecond or a composite in [0, 1], as
+        ``rendering`` says; channels from red to blue; NaN where missing.
+    rendering : (N,) array of str
+        Name of the model's rendering by which each cutout enters.
+    flags : (N,) int32 array
+        Bits of `~galvae_affiliated.flags.GalvaeFlags`.
+    radius : (N,) float array
+        petroR90 in pixels of the image; NaN where not known.
+    pixel_scale : (N,) float array
+        Side of a pixel of the image in arcsec; NaN where not known.
+    """
+
+    data: np.ndarray
+    rendering: np.ndarray
+    flags: np.ndarray
+    radius: np.ndarray = field(default=None)
+    pixel_scale: np.ndarray = field(default=None)
+
+    def __post_init__(self):
+        shape = np.shape(self.data)
+        if len(shape) != 4 or shape[1] != 3 or shape[2] != shape[3]:
+            raise ValueError(f'cutouts have shape {shape}; expected (N, 3, grid, grid)')
+        for name in ('radius', 'pixel_scale'):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, np.full(shape[0], np.nan))
+        for name in ('rendering', 'flags', 'radius', 'pixel_scale'):
+            if len(getattr(self, name)) != shape[0]:
+                raise ValueError(f'{name} has {len(getattr(self, name))} values for {shape[0]} cutouts')
+
+    def __len__(self):
+        return len(self.data)
+
+    def __getitem__(self, rows):
+        rows = slice(rows, rows + 1 or None) if isinstance(rows, (int, np.integer)) else rows
+        return CutoutStack(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+    @property
+    def measured(self):
+        """(N,) bool array: rows that can be encoded."""
+        return (self.flags & UNMEASURED) == 0
+
+    @classmethod
+    def from_composites(cls, images):
+        """
+        Composites that are already at the model's scale and grid.
+
+        Parameters
+        ----------
+        images : (N, 3, grid, grid) or (N, grid, grid, 3) array
+            8-bit, or floats in [0, 1]; NaN where missing.
+
+        Returns
+        -------
+        stack : `CutoutStack`
+        """
+        images = np.asarray(images)
+        if images.ndim == 4 and images.shape[1] != 3 and images.shape[-1] == 3:
+            images = np.moveaxis(images, -1, 1)
+        scale = 255.0 if images.dtype == np.uint8 else 1.0
+        data = images.astype(np.float32) / np.float32(scale)
+        stack = cls(data, np.full(len(data), 'composite'), np.zeros(len(data), dtype=np.int32))
+        return replace(stack, flags=empty_flags(data).astype(np.int32))
+
+
+def empty_flag(cutout):
+    """NO_DATA where every pixel of one (3, grid, grid) cutout is missing, or all are equal."""
+    return int(empty_flags(cutout[None])[0])

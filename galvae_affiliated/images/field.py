@@ -1,0 +1,263 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Images of one field in three bands, on one grid, in one unit."""
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+
+from galvae_affiliated.exceptions import GalvaeWarning
+from galvae_affiliated.images._windows import overlaps
+from galvae_affiliated.images.planes import read_planes
+from galvae_affiliated.images.sky import sample_pixels, sample_regions, sky_and_noise
+from galvae_affiliated.images.units import calibration, pixel_area, stated_calibration
+
+__all__ = ['FieldImages']
+
+REFERENCE_PIXEL = 0.262  # arcsec; the pixel for which a bundle states the noise of each band
+ALIGNED = 0.1  # pixels; grids that agree so well are the same
+# a sky level above so many times the noise is a pedestal, not a residual
+PEDESTAL = 1.0
+
+
+class FieldImages:
+    """
+    Three bands of one field, calibrated to nanomaggies per square arcsecond.
+
+    Parameters
+    ----------
+    images : mapping, sequence, array, `~astropy.units.Quantity`, `~astropy.nddata.NDData`, str or path
+        Band -> image; or images in the order of ``bands``; or one source that
+        holds all bands as planes or extensions. Arrays are (ny, nx).
+    band_sets : list of tuple of str
+        The combinations of bands that are accepted, from red to blue.
+    typical : dict of str to dict of str to float
+        For images whose flux unit nobody states, by band: ``noise`` of a pixel
+        of 0.262 arcsec in nanomaggies per square arcsecond, and ``flux`` of a
+        galaxy relative to the r band.
+    bands : str or sequence of str, optional
+        Names of the bands, such as 'g,r,z'.
+    unit : str or `~astropy.units.Unit`, optional
+        Flux unit, in place of what the images state.
+    zero_point : float or dict of str to float, optional
+        AB magnitude of one count, for all bands or by band.
+    pixel_scale : float, optional
+        Side of a pixel in arcsec, for images without WCS.
+    subtract_sky : bool or None, optional
+        Whether to subtract each band's clipped median; None does where it is
+        more than the noise.
+
+    Attributes
+    ----------
+    bands : tuple of str
+        From red to blue.
+    shape : tuple of int
+        (ny, nx).
+    wcs : `~astropy.wcs.WCS` or None
+    pixel_scale : float or None
+        In arcsec; None if nobody says.
+    scale_estimated : bool
+        Whether the flux scale was estimated from the noise.
+    noise : (3,) float array
+        Standard deviation of a pixel in nanomaggies per square arcsecond.
+
+    Raises
+    ------
+    ValueError, TypeError, FileNotFoundError
+        Naming the image and what was expected.
+    """
+
+    def __init__(self, images, *, band_sets, typical, bands=None, unit=None, zero_point=None,
+                 pixel_scale=None, subtract_sky=None):
+        planes = read_planes(images, bands)
+        self.bands = choose_bands(planes, band_sets)
+        planes = [planes[band] for band in self.bands]
+        self.planes, self.wcs = common_grid(planes, self.bands)
+        self.shape = self.planes[0].data.shape
+        # a band without WCS is on the common grid
+        areas = [pixel_area(plane.wcs or self.wcs, pixel_scale) for plane in planes]
+        self.pixel_scale = None if areas[1] is None else float(np.sqrt(areas[1]))
+        stated = stated_calibration(unit, zero_point, self.bands)
+        factors = [calibration(plane, *stated[i], areas[i]) for i, plane in enumerate(planes)]
+        self.calibrate(factors, subtract_sky, typical)
+
+    def calibrate(self, factors, subtract_sky, typical):
+        """Measure sky and noise; estimate the scale of the bands where it is not known."""
+        stats = [sky_and_noise(plane) for plane in self.planes]
+        level, deviation = np.array(stats).T
+        # not in simulations without noise; but a band of nothing but zeros is none
+        self.zero_is_missing = [np.issubdtype(plane.data.dtype, np.floating) and (noise > 0 or sky == 0)
+                                for plane, (sky, noise) in zip(self.planes, stats)]
+        subtracted = [abs(sky) > PEDESTAL * noise if subtract_sky is None else subtract_sky for sky, noise in stats]
+        self.sky = np.array([sky if is_subtracted else 0.0 for (sky, _), is_subtracted in zip(stats, subtracted)])
+        unknown = [band for band, factor in zip(self.bands, factors) if factor is None]
+        self.scale_estimated = bool(unknown)
+        if unknown:
+            warnings.warn(f'no flux unit is known for band {", ".join(unknown)}: the scale is estimated from the '
+                          'noise, colours and depth are approximate; state a unit, or a zero point and a pixel scale',
+                          GalvaeWarning, stacklevel=5)
+            factors = self.estimated_factors(factors, level, deviation, typical)
+        self.factors = np.array(factors)
+        # the level of the sky that is left in `window`, in nanomaggies per square arcsecond
+        self.residual = (level - self.sky) * self.factors
+        self.noise = deviation * np.abs(self.factors)
+
+    def estimated_factors(self, factors, level, deviation, typical):
+        """
+        Factors with those filled in that are not known.
+
+        Unless another band is known, the middle one is scaled so that its
+        noise is usual; the others so that the bright pixels have the mean
+        colour of galaxies.
+        """
+        factors = list(factors)
+        anchor = next((i for i in (1, 0, 2) if factors[i] is not None), 1)
+        if factors[anchor] is None:
+            pixel = self.pixel_scale or REFERENCE_PIXEL
+            usual = typical[self.bands[anchor]]['noise'] * REFERENCE_PIXEL / pixel
+            factors[anchor] = usual / (deviation[anchor] or 1.0)
+        bright = self.bright_fluxes(anchor, level, deviation[anchor])
+        for i, band in enumerate(self.bands):
+            if factors[i] is None:
+                ratio = typical[band]['flux'] / typical[self.bands[anchor]]['flux']
+                factors[i] = factors[anchor] * ratio * bright[anchor] / bright[i] if bright[i] > 0 else factors[anchor]
+        return factors
+
+    def bright_fluxes(self, anchor, level, deviation):
+        """(3,) sums above the sky's level, in each band's own unit, of the pixels that are bright in the anchor."""
+        parts = sample_regions(self.planes[anchor])
+        flux = np.array([sample_pixels(plane.data, parts).astype(np.float64) - sky
+                         for plane, sky in zip(self.planes, level)])
+        light = flux[anchor]
+        known = np.isfinite(flux).all(axis=0)
+        if not known.any():
+            return np.zeros(3)
+        # the very brightest are saturated stars
+        bright = known & (light > 5.0 * deviation) & (light < np.percentile(light[known], 99.9))
+        return flux[:, bright].sum(axis=1)
+
+    def window(self, x_range, y_range, channels=(0, 1, 2)):
+        """
+        Part of the images.
+
+        Parameters
+        ----------
+        x_range, y_range : tuple of int
+            First pixel and the one after the last.
+        channels : sequence of int, optional
+            Which of the bands.
+
+        Returns
+        -------
+        flux : (len(channels), h, w) float32 array
+            Nanomaggies per square arcsecond from red to blue, NaN where a
+            pixel is masked, not finite, or exactly zero in an image of floats.
+        """
+        shape = (y_range[1] - y_range[0], x_range[1] - x_range[0])
+        return self.windows([x_range[0]], [y_range[0]], shape, channels)[0]
+
+    def windows(self, x_start, y_start, shape, channels=(0, 1, 2)):
+        """
+        Parts of equal size.
+
+        Parameters
+        ----------
+        x_start, y_start : (N,) int sequences
+            First pixel of each.
+        shape : tuple of int
+            (h, w) of all.
+        channels : sequence of int, optional
+            Which of the bands.
+
+        Returns
+        -------
+        flux : (N, len(channels), h, w) float32 array
+            See `window`; NaN off the image, too.
+        """
+        rows, columns = overlaps(y_start, shape[0], self.shape[0]), overlaps(x_start, shape[1], self.shape[1])
+        parts = [((y_in, x_in), (y, x)) for (y_in, y), (x_in, x) in zip(rows, columns)]
+        flux = np.empty((len(parts), len(channels), *shape), dtype=np.float32)
+        for k, i in enumerate(channels):
+            self.read(i, parts, flux[:, k])
+        infinite = np.isinf(flux)
+        if infinite.any():
+            flux[infinite] = np.nan
+        return flux
+
+    def read(self, i, parts, flux):
+        """Calibrate parts of one band into ``flux``."""
+        plane, sky, factor = self.planes[i], self.sky[i], self.factors[i]
+        single = np.finfo(np.float32)
+        # other numbers, or a level that is far above the signal, would be rounded in float32
+        exact = not (plane.data.dtype in ('<f4', '>f4') and sky == 0 and single.tiny < abs(factor) < single.max)
+        values = np.empty(flux.shape) if exact else flux
+        for result, (inside, part) in zip(values, parts):
+            pixels = plane.data[part]
+            if pixels.shape != result.shape:
+                result[:] = np.nan
+            result[inside] = pixels
+        if self.zero_is_missing[i]:
+            # mosaics hold zero where no exposure reached; noise is never exactly zero
+            zero = values == 0
+            if zero.any():
+                values[zero] = np.nan
+        if plane.bad is not None:
+            for result, (inside, part) in zip(values, parts):
+                result[inside][plane.bad[part]] = np.nan
+        if exact:
+            values -= sky
+        np.multiply(values, factor, out=flux, casting='same_kind', dtype=values.dtype)
+
+    def whole(self):
+        """(3, ny, nx) float32 array: `window` of the whole image."""
+        return self.window((0, self.shape[1]), (0, self.shape[0]))
+
+
+def choose_bands(planes, band_sets):
+    """The accepted combination that the planes are, from red to blue."""
+    for bands in band_sets:
+        if set(bands) == set(planes):
+            return tuple(bands)
+    accepted = ' or '.join(','.join(reversed(bands)) for bands in band_sets)
+    raise ValueError(f'the images are of the bands {",".join(planes) or "(none)"}; this model takes {accepted}')
+
+
+def common_grid(planes, bands):
+    """Planes on the grid of the middle one, and its WCS; reprojected where they have to be."""
+    middle = planes[1]
+    wcs = middle.wcs or next((p.wcs for p in planes if p.wcs is not None and p.data.shape == middle.data.shape), None)
+    result = []
+    for plane, band in zip(planes, bands):
+        if plane.bad is not None and plane.bad.shape != plane.data.shape:
+            raise ValueError(f'{plane.origin}: the mask of band {band} has shape {plane.bad.shape}, '
+                             f'the image {plane.data.shape}')
+        if on_same_grid(plane, middle):
+            result.append(plane)
+        elif plane.wcs is None or middle.wcs is None:
+            raise ValueError(f'the image of band {band} has shape {plane.data.shape}, that of band {bands[1]} '
+                             f'{middle.data.shape}, and without a WCS in both they cannot be aligned')
+        else:
+            result.append(reprojected(plane, middle, band, bands[1]))
+    return result, wcs
+
+
+def on_same_grid(plane, other):
+    if plane.data.shape != other.data.shape:
+        return False
+    if plane.wcs is None or other.wcs is None:
+        return True
+    ny, nx = plane.data.shape
+    corners = np.array([[0, nx - 1, 0, nx - 1], [0, 0, ny - 1, ny - 1]], dtype=float)
+    moved = other.wcs.world_to_pixel(plane.wcs.pixel_to_world(*corners))
+    return bool(np.max(np.abs(np.array(moved) - corners)) < ALIGNED)
+
+
+def reprojected(plane, target, band, target_band):
+    from reproject import reproject_interp
+
+    data = np.array(plane.data, dtype=np.float64)
+    data[~np.isfinite(data) | (plane.bad if plane.bad is not None else False)] = np.nan
+    values, footprint = reproject_interp((data, plane.wcs), target.wcs, shape_out=target.data.shape)
+    if not (footprint > 0).any():
+        raise ValueError(f'the images of bands {band} and {target_band} do not overlap on the sky')
+    return replace(plane, data=values.astype(np.float32), bad=None, wcs=target.wcs)
