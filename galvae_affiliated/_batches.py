@@ -4,15 +4,14 @@
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
-__all__ = ['prefetched']
-
-CHUNK = 128  # cutouts made at a time; two such stacks are in memory. The allocator reuses the memory of no larger one
+# cutouts made at a time; two such stacks are in memory. The allocator reuses the memory of no
+# larger one
+CHUNK = 128
 _END = object()
 
 
 def stack_rows(batch_size):
     """Rows of a stack: about `CHUNK`, in whole batches."""
-    batch_size = max(batch_size, 1)
     return max(CHUNK - CHUNK % batch_size, batch_size)
 
 
@@ -34,7 +33,8 @@ def row_slices(n_rows, size, start=0):
     slices : list of slice
         An empty one where there are no rows.
     """
-    return [slice(i, min(i + size, n_rows)) for i in range(start, n_rows, size)] or [slice(start, start)]
+    starts = range(start, n_rows, size)
+    return [slice(i, min(i + size, n_rows)) for i in starts] or [slice(start, start)]
 
 
 def prefetched(iterable, ahead=1):

@@ -4,15 +4,15 @@
 import importlib
 from importlib.util import find_spec
 
-__all__ = ['import_optional']
-
 TRAINING_PACKAGES = ('torch', 'lightning', 'onnx', 'onnxscript', 'pandas')
 
 
 def check_training_installed(*more):
+    """Raise, saying what to install, if what training needs is not there."""
     missing = [name for name in (*TRAINING_PACKAGES, *more) if find_spec(name) is None]
     if missing:
-        raise ImportError(f"training needs {', '.join(missing)}: pip install 'galvae_affiliated[train]'")
+        raise ImportError(f"training needs {', '.join(missing)}: "
+                          "pip install 'galvae_affiliated[train]'")
 
 
 def import_optional(name):
@@ -27,4 +27,5 @@ def import_optional(name):
 def check_matplotlib():
     """Raise, saying what to install, if there is no matplotlib."""
     if find_spec('matplotlib') is None:
-        raise ModuleNotFoundError("a picture needs matplotlib; install it, or galvae_affiliated with the 'plot' extra")
+        raise ModuleNotFoundError("a picture needs matplotlib; install it, or galvae_affiliated "
+                                  "with the 'plot' extra")

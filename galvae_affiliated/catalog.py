@@ -1,44 +1,37 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The whole way in one call: images and catalogue to a table with latents and morphology."""
-
-from pathlib import Path
+"""The whole way in one call: images and a catalogue, or a set of cutouts, to a table."""
 
 import numpy as np
 from astropy.table import Column, Table
 
-from galvae_affiliated._batches import stack_rows
-from galvae_affiliated.cutouts.maker import open_field
-from galvae_affiliated.cutouts.sets import FitsFolder, ParquetSet
-from galvae_affiliated.models._devices import BATCH_SIZE
-from galvae_affiliated.models.encoder import Encoder
+from galvae_affiliated.cutouts.maker import open_cutouts, read_field
 from galvae_affiliated.models.registry import get_model
-from galvae_affiliated.pipeline import encode_in_chunks
+from galvae_affiliated.pipeline import encode, resolve_options
 from galvae_affiliated.tables.columns import check_column_names, with_columns
-from galvae_affiliated.tables.outputs import planned_names, result_columns
 
-__all__ = ['encode_catalog', 'encode_cutout_set', 'make_cutouts']
-
+__all__ = ['encode_catalog', 'encode_cutout_set', 'make_cutouts', 'open_field']
 
 
-def encode_catalog(images, catalog=None, model=None, *, bands=None, unit=None, zero_point=None, pixel_scale=None,
-                   subtract_sky=None, radius=None, radius_unit=None, rendering=None, morphology=True, coverage=0.9,
-                   n_samples=0, reconstruction=True, split=False, overwrite=False, device='auto',
-                   batch_size=BATCH_SIZE, n_threads=None, precision='float32', progress=None):
+def encode_catalog(images, catalog=None, model=None, *, bands=None, unit=None, zero_point=None,
+                   pixel_scale=None, subtract_sky=None, radius=None, radius_unit=None,
+                   rendering=None, overwrite=False, progress=None, outputs=None, engine=None,
+                   **options):
     """
     Add latents, predicted morphology and flags to a catalogue.
 
     Parameters
     ----------
-    images : mapping, sequence, array, `~astropy.units.Quantity`, `~astropy.nddata.NDData`, str or path
+    images : mapping, sequence, array, `~astropy.units.Quantity`, `~astropy.nddata.NDData`, str, path or `~galvae_affiliated.images.FieldImages`
         A mapping from band to image; images in the order of ``bands``; or one
         source with all bands as planes (3, ny, nx) or extensions. An image is
         an array (ny, nx), a Quantity, an NDData or CCDData, or a FITS file
         (``'file.fits[SCI]'`` names an extension). Masked pixels, and those
         whose uncertainty is zero or not finite, count as missing. Images on
-        different grids are aligned by their WCS.
+        different grids are aligned by their WCS. What `open_field` returned is
+        not measured again.
     catalog : `~astropy.table.Table`, ``SourceCatalog``, structured array, or list of cutouts, optional
         The sources, with positions in pixels or on the sky; see
-        `~galvae_affiliated.sources.positions.read_positions` for the names of columns.
+        `~galvae_affiliated.sources.read_positions` for the names of columns.
         None detects the sources with photutils.
     model : `~galvae_affiliated.ModelBundle`, str or path, optional
         The model, its name, or its file; None takes the default.
@@ -61,28 +54,15 @@ def encode_catalog(images, catalog=None, model=None, *, bands=None, unit=None, z
         'pix' or an angle, for radii that state no unit.
     rendering : str, optional
         Name of the model's rendering of flux; None takes the first for the bands.
-    morphology : bool, optional
-        Add the predicted vote fractions, answers and prediction sets.
-    coverage, n_samples : optional
-        Of the prediction sets and the intervals; see `~galvae_affiliated.add_morphology`.
-    reconstruction : bool, optional
-        Add ``galvae_recon_chi2``; it costs about half of the time.
-    split : bool, optional
-        A scalar column a latent, for formats without vector columns.
     overwrite : bool, optional
         Replace columns of the same names.
-    device : {'auto', 'cpu', 'cuda', 'tensorrt'}, optional
-        Where to compute: 'auto' takes CUDA where it starts and the CPU
-        otherwise; the other names raise if they do not start. 'tensorrt'
-        builds its engines for minutes the first time.
-    batch_size : int, optional
-        Cutouts a call of the network.
-    n_threads : int, optional
-        Threads on the CPU; None takes the processors that the process may use.
-    precision : {'float32', 'float16'}, optional
-        What the network computes in; 'float16' needs a GPU.
-    progress : callable, optional
-        Called with the number of rows done and the number of all.
+    progress : bool or callable, optional
+        True shows a bar; a callable is called with the number of rows done and
+        the number of all.
+    outputs : `~galvae_affiliated.Outputs`, optional
+        Which columns to add, in place of the options of that class.
+    engine : `~galvae_affiliated.Engine`, optional
+        Where and how to compute, in place of the options of that class.
 
     Returns
     -------
@@ -91,6 +71,13 @@ def encode_catalog(images, catalog=None, model=None, *, bands=None, unit=None, z
         columns of `~galvae_affiliated.add_latents` and
         `~galvae_affiliated.add_morphology`. Rows that cannot be measured are
         masked, and ``galvae_flags`` says why.
+
+    Other Parameters
+    ----------------
+    morphology, coverage, n_samples, reconstruction, scalar_columns : optional
+        See `~galvae_affiliated.Outputs`.
+    device, batch_size, n_threads, precision : optional
+        See `~galvae_affiliated.Engine`.
 
     Raises
     ------
@@ -101,22 +88,20 @@ def encode_catalog(images, catalog=None, model=None, *, bands=None, unit=None, z
     DeviceError
         If CUDA was asked for and does not start.
     """
+    outputs, engine = resolve_options(options, outputs, engine)
     model = get_model(model)
-    maker, table = open_field(images, catalog, model, bands=bands, unit=unit, zero_point=zero_point,
-                              pixel_scale=pixel_scale, subtract_sky=subtract_sky, radius=radius,
-                              radius_unit=radius_unit, rendering=rendering)
-    options = {'split': split, 'morphology': morphology, 'coverage': coverage, 'n_samples': n_samples}
-    names = planned_names(model, reconstruction=reconstruction, **options)
-    check_column_names(table, names, overwrite=overwrite)
-    encoder = Encoder(model, device=device, batch_size=batch_size, n_threads=n_threads, precision=precision)
-    encoding = encode_in_chunks(maker.chunks(stack_rows(batch_size)), len(maker), encoder, reconstruction, progress)
-    columns = result_columns(encoding, model, device=device, **options)
+    source, table = open_cutouts(images, catalog, model.frame, bands=bands, unit=unit,
+                                 zero_point=zero_point, pixel_scale=pixel_scale,
+                                 subtract_sky=subtract_sky, radius=radius,
+                                 radius_unit=radius_unit, rendering=rendering)
+    check_column_names(table, outputs.names(model), overwrite=overwrite)
+    columns = encode(source, model, outputs, engine, progress=progress)
     return with_columns(table, columns, overwrite=overwrite)
 
 
-def encode_cutout_set(path, model=None, *, pixel_scale=None, already_scaled=False, rendering=None, bands=None, unit=None,
-                      zero_point=None, morphology=True, coverage=0.9, n_samples=0, reconstruction=True, split=False,
-                      device='auto', batch_size=BATCH_SIZE, n_threads=None, precision='float32', progress=None):
+def encode_cutout_set(path, model=None, *, pixel_scale=None, already_scaled=False,
+                      rendering=None, bands=None, unit=None, zero_point=None, progress=None,
+                      outputs=None, engine=None, **options):
     """
     Encode a set of cutouts, one row a cutout.
 
@@ -138,68 +123,63 @@ def encode_cutout_set(path, model=None, *, pixel_scale=None, already_scaled=Fals
         Name of the model's rendering; None recognises composites of the
         Legacy Surveys' viewer by the level of their sky.
     bands, unit, zero_point : optional
-        Of FITS cutouts; see `~galvae_affiliated.encode_catalog`.
-    morphology, coverage, n_samples, reconstruction, split, device, batch_size, n_threads, precision, progress : optional
-        See `~galvae_affiliated.encode_catalog`.
+        Of FITS cutouts; see `encode_catalog`.
+    progress, outputs, engine : optional
+        See `encode_catalog`.
 
     Returns
     -------
     table : `~astropy.table.Table`
-        ``id_str`` and the columns of `~galvae_affiliated.encode_catalog`.
+        ``id_str`` and the columns of `encode_catalog`.
+
+    Other Parameters
+    ----------------
+    morphology, coverage, n_samples, reconstruction, scalar_columns : optional
+        See `~galvae_affiliated.Outputs`.
+    device, batch_size, n_threads, precision : optional
+        See `~galvae_affiliated.Engine`.
 
     Raises
     ------
     ValueError
         If the file is not such a set.
     """
+    # which loads libraries that fields do without
+    from galvae_affiliated.cutouts.sets import open_cutout_set
+
+    outputs, engine = resolve_options(options, outputs, engine)
     model = get_model(model)
-    options = {'split': split, 'morphology': morphology, 'coverage': coverage, 'n_samples': n_samples}
-    planned_names(model, reconstruction=reconstruction, **options)  # a wrong option is refused before the work
-    cutouts = open_cutout_set(path, model, pixel_scale=pixel_scale, already_scaled=already_scaled, rendering=rendering, bands=bands,
-                              unit=unit, zero_point=zero_point)
-    encoder = Encoder(model, device=device, batch_size=batch_size, n_threads=n_threads, precision=precision)
-    ids = []
-    stacks = without_names(cutouts.chunks(stack_rows(batch_size)), ids)
-    encoding = encode_in_chunks(stacks, len(cutouts), encoder, reconstruction, progress)
-    columns = result_columns(encoding, model, device=device, **options)
-    return with_columns(Table([id_column(ids)]), columns, overwrite=False)
+    outputs.names(model)  # a wrong option is refused before the work
+    source = open_cutout_set(path, model.frame, pixel_scale=pixel_scale,
+                             already_scaled=already_scaled, rendering=rendering, bands=bands,
+                             unit=unit, zero_point=zero_point)
+    columns = encode(source, model, outputs, engine, progress=progress)
+    ids = id_column(source.ids(slice(0, len(source))))
+    return with_columns(Table([ids]), columns, overwrite=False)
 
 
-def open_cutout_set(path, model, *, bands=None, unit=None, zero_point=None, **options):
+def open_field(images, model=None, *, rendering=None, **options):
     """
-    The set of cutouts at a path.
+    Images of one field, read, aligned, calibrated and measured once for several calls.
 
     Parameters
     ----------
-    path : str or path
-    model : `~galvae_affiliated.ModelBundle`
-    bands, unit, zero_point : optional
-        Of FITS cutouts.
+    images : object
+        See `encode_catalog`.
+    model : `~galvae_affiliated.ModelBundle`, str or path, optional
+        The model whose bands are taken; None takes the default.
+    rendering : str, optional
+        See `encode_catalog`.
     **options
-        ``pixel_scale``, ``already_scaled`` and ``rendering``; see `encode_cutout_set`.
+        ``bands``, ``unit``, ``zero_point``, ``pixel_scale`` and ``subtract_sky``, as
+        `encode_catalog` takes them.
 
     Returns
     -------
-    cutouts : `FitsFolder` or `ParquetSet`
+    field : `~galvae_affiliated.images.FieldImages`
+        For `encode_catalog`, `make_cutouts` and `~galvae_affiliated.stream_catalog`.
     """
-    path = Path(path)
-    if path.is_dir():
-        return FitsFolder(path, model, bands=bands, unit=unit, zero_point=zero_point, **options)
-    if not (bands is None and unit is None and zero_point is None):
-        raise ValueError(f'{path}: bands, unit and zero_point go with FITS cutouts, not with colour images')
-    return ParquetSet(path, model, **options)
-
-
-def without_names(pairs, names):
-    """Yield the stacks of pairs of identifiers and stack; the identifiers are appended to ``names``."""
-    for some, stack in pairs:
-        names.extend(some)
-        yield stack
-
-
-def id_column(names):
-    """The column of identifiers."""
-    return Column(np.array(names, dtype=str), name='id_str', description='identifier of the cutout')
+    return read_field(images, get_model(model).frame, rendering=rendering, **options)
 
 
 def make_cutouts(images, catalog=None, model=None, *, rows=slice(None), **options):
@@ -208,22 +188,26 @@ def make_cutouts(images, catalog=None, model=None, *, rows=slice(None), **option
 
     Parameters
     ----------
-    images : mapping, sequence, array, `~astropy.units.Quantity`, `~astropy.nddata.NDData`, str or path
-        See `~galvae_affiliated.encode_catalog`.
-    catalog : `~astropy.table.Table`, ``SourceCatalog``, structured array, or list of cutouts, optional
-        None detects the sources.
+    images, catalog : object
+        See `encode_catalog`; None detects the sources.
     model : `~galvae_affiliated.ModelBundle`, str or path, optional
         The model; None takes the default.
     rows : slice, optional
         Only these rows.
     **options
-        ``bands``, ``unit``, ``zero_point``, ``pixel_scale``, ``subtract_sky``, ``radius``, ``radius_unit`` and
-        ``rendering``, as `~galvae_affiliated.encode_catalog` takes them.
+        ``bands``, ``unit``, ``zero_point``, ``pixel_scale``, ``subtract_sky``, ``radius``,
+        ``radius_unit`` and ``rendering``, as `encode_catalog` takes them.
 
     Returns
     -------
     stack : `~galvae_affiliated.CutoutStack`
         N cutouts for N rows, in their order.
     """
-    maker, _ = open_field(images, catalog, get_model(model), **options)
-    return maker.stack(rows)
+    source, _ = open_cutouts(images, catalog, get_model(model).frame, **options)
+    return source.stack(rows)
+
+
+def id_column(ids):
+    """The column of identifiers of cutouts."""
+    return Column(np.array(ids, dtype=str), name='id_str',
+                  description='identifier of the cutout')

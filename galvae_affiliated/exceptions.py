@@ -3,8 +3,8 @@
 
 from astropy.utils.exceptions import AstropyUserWarning
 
-__all__ = ['BundleError', 'DeviceError', 'GalvaeWarning', 'ModelMismatchError', 'ParityError', 'TileError']
-
+__all__ = ['BundleError', 'DeviceError', 'GalvaeWarning', 'ModelMismatchError', 'ParityError',
+           'TileError']
 
 
 class GalvaeWarning(AstropyUserWarning):
@@ -37,7 +37,8 @@ class TileError(RuntimeError):
 
     def __init__(self, message, errors=None, results=None):
         super().__init__(message)
-        self.errors, self.results = errors or {}, results or []
+        self.errors = errors or {}
+        self.results = results or []
 
 
 class ParityError(RuntimeError):

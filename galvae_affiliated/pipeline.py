@@ -1,33 +1,121 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Cutouts in, columns out."""
+"""Cutouts in, columns out: the one way that all doors take."""
 
-from galvae_affiliated._batches import prefetched
-from galvae_affiliated.models.encoder import Encoding
+import difflib
+from contextlib import nullcontext
+from dataclasses import fields
+from itertools import islice
+
+from galvae_affiliated._batches import prefetched, row_slices, stack_rows
+from galvae_affiliated._progress import progress_callback
+from galvae_affiliated.models.encoder import Encoder, Encoding
+from galvae_affiliated.models.engine import Engine
+from galvae_affiliated.tables.outputs import Outputs
+
+__all__ = ['encode']
 
 
-def encode_in_chunks(stacks, n_rows, encoder, reconstruction, progress=None):
+def encode(source, model, outputs, engine, *, progress=None):
     """
-    Encode cutouts while the next ones are made; two stacks of them are in memory.
+    Encode cutouts.
 
     Parameters
     ----------
-    stacks : iterable of `~galvae_affiliated.CutoutStack`
-        At least one, which may be empty.
-    n_rows : int
-        Rows of all stacks together, for ``progress``.
-    encoder : `~galvae_affiliated.models.encoder.Encoder`
-    reconstruction : bool
-    progress : callable, optional
-        See `encode_catalog`.
+    source : `~galvae_affiliated.cutouts.CutoutSource`
+        Of N cutouts.
+    model : `~galvae_affiliated.ModelBundle`
+    outputs : `~galvae_affiliated.Outputs`
+    engine : `~galvae_affiliated.Engine`
+    progress : bool or callable, optional
+        See `~galvae_affiliated.encode_catalog`.
 
     Returns
     -------
-    encoding : `~galvae_affiliated.models.encoder.Encoding`
+    columns : list of `~astropy.table.MaskedColumn`
+        Of N rows.
     """
-    parts, done = [], 0
-    for stack in prefetched(stacks):
-        parts.append(encoder.encode(stack, reconstruction=reconstruction))
-        done += len(stack)
-        if progress is not None:
-            progress(done, n_rows)
-    return Encoding.concatenate(parts)
+    everything = slice(0, len(source))
+    encoding, = encode_chunks(source, [everything], model, outputs, engine, progress=progress)
+    return outputs.columns(encoding, model, engine)
+
+
+def encode_chunks(source, chunks, model, outputs, engine, *, progress=None):
+    """
+    Encode chunk by chunk, while the next cutouts are made; two stacks of them are in memory.
+
+    Parameters
+    ----------
+    source, model, outputs, engine, progress : object
+        See `encode`.
+    chunks : list of slice
+        Rows that follow one another.
+
+    Yields
+    ------
+    encoding : `~galvae_affiliated.models.Encoding`
+        Of the rows of each chunk.
+    """
+    report = progress_callback(progress)
+    encoder = Encoder(model, engine)
+    size = stack_rows(engine.batch_size)
+    pieces = [row_slices(rows.stop, size, rows.start) for rows in chunks]
+    stacks = source.stacks([rows for piece in pieces for rows in piece])
+    done = chunks[0].start if chunks else 0
+    with _thread_limit(engine):
+        # one thread of everything is not two
+        made = iter(stacks) if engine.n_threads == 1 else prefetched(stacks)
+        for piece in pieces:
+            parts = []
+            for stack in islice(made, len(piece)):
+                parts.append(encoder.encode(stack, reconstruction=outputs.reconstruction))
+                done += len(stack)
+                report(done, len(source))
+            yield Encoding.concatenate(parts)
+
+
+def _thread_limit(engine):
+    """While it lasts, libraries such as BLAS have no more threads than were asked for."""
+    if engine.n_threads is None:
+        return nullcontext()
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(engine.n_threads)
+
+
+def resolve_options(options, outputs=None, engine=None):
+    """
+    `Outputs` and `Engine` of the keywords of a door, or the objects that it was given.
+
+    Parameters
+    ----------
+    options : dict
+        Keywords of either class.
+    outputs : `~galvae_affiliated.Outputs`, optional
+    engine : `~galvae_affiliated.Engine`, optional
+
+    Returns
+    -------
+    outputs : `~galvae_affiliated.Outputs`
+    engine : `~galvae_affiliated.Engine`
+
+    Raises
+    ------
+    TypeError
+        For a keyword that neither has.
+    ValueError
+        For a keyword beside the object that says the same.
+    """
+    names = {kind: {field.name for field in fields(kind)} for kind in (Outputs, Engine)}
+    known = sorted(names[Outputs] | names[Engine])
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f'did you mean {near[0]!r}?' if near else f'there are {", ".join(known)}'
+            raise TypeError(f'there is no option {name!r}; {hint}')
+    made = []
+    for kind, given, word in ((Outputs, outputs, 'outputs'), (Engine, engine, 'engine')):
+        own = {name: value for name, value in options.items() if name in names[kind]}
+        if given is not None and own:
+            raise ValueError(f'{word} was given, and {", ".join(own)} besides; give one of them')
+        made.append(kind(**own) if given is None else given)
+    return tuple(made)

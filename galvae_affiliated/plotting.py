@@ -87,8 +87,8 @@ def answers_down(question, row, model):
     fractions = {a: float(row[f'{question}_{a}_fraction']) for a in model.questions[question]}
     answer = max(fractions, key=fractions.get)
     answers = [f'{shorten(question, answer)} {fractions[answer]:.2f}']
-    for child, entry in model.manifest['questions'].items():
-        if entry.get('parent') == [question, answer]:
+    for child, entry in model.manifest.questions.items():
+        if entry.parent == (question, answer):
             answers += answers_down(child, row, model)
     return answers
 

@@ -6,33 +6,34 @@ A run that is ended goes on after its last finished chunk when the same call
 is made again.
 """
 
-from itertools import islice
+from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
+from astropy.table import Column, Table
 
 from galvae_affiliated import __version__
-from galvae_affiliated._batches import row_slices, stack_rows
-from galvae_affiliated.catalog import id_column, open_cutout_set, without_names
-from galvae_affiliated.cutouts.maker import open_field
-from galvae_affiliated.models._devices import BATCH_SIZE
-from galvae_affiliated.models.encoder import Encoder
+from galvae_affiliated._atomic import check_output
+from galvae_affiliated._batches import row_slices
+from galvae_affiliated._progress import progress_callback
+from galvae_affiliated.catalog import id_column
+from galvae_affiliated.cutouts.maker import open_cutouts
 from galvae_affiliated.models.registry import get_model
-from galvae_affiliated.pipeline import encode_in_chunks
-from galvae_affiliated.tables._writers import OUTPUTS, ChunkedTable
+from galvae_affiliated.pipeline import encode_chunks, resolve_options
+from galvae_affiliated.tables._writers import MEASURED, PIXEL_SCALE, WRITERS, ChunkedTable
 from galvae_affiliated.tables.columns import check_column_names
-from galvae_affiliated.tables.outputs import planned_names, result_columns
-from galvae_affiliated.tables.parts import Parts, digest, in_both_units
+from galvae_affiliated.tables.parts import PartFolder
 
 __all__ = ['stream_catalog', 'stream_cutout_set']
 
-ROWS = 10_000  # of a chunk: a minute or so of work to lose
+CHUNK_SIZE = 10_000  # rows: a minute or so of work to lose
 # options of how a field, or a set, is read; the others are of how it is encoded
-FIELD_OPTIONS = ('bands', 'unit', 'zero_point', 'pixel_scale', 'subtract_sky', 'radius', 'radius_unit', 'rendering')
+FIELD_OPTIONS = ('bands', 'unit', 'zero_point', 'pixel_scale', 'subtract_sky', 'radius',
+                 'radius_unit', 'rendering')
 SET_OPTIONS = ('pixel_scale', 'already_scaled', 'rendering', 'bands', 'unit', 'zero_point')
 
 
-def stream_catalog(images, catalog, output, model=None, *, chunk_size=ROWS, overwrite=False, **options):
+def stream_catalog(images, catalog, output, model=None, *, chunk_size=CHUNK_SIZE,
+                   overwrite=False, progress=None, outputs=None, engine=None, **options):
     """
     Encode a catalogue into a file, chunk by chunk.
 
@@ -52,8 +53,8 @@ def stream_catalog(images, catalog, output, model=None, *, chunk_size=ROWS, over
     overwrite : bool, optional
         Replace the output, columns of the same names, and the chunks of an
         unfinished run that was another one.
-    **options
-        The other options of `~galvae_affiliated.encode_catalog`.
+    progress, outputs, engine, **options
+        See `~galvae_affiliated.encode_catalog`.
 
     Returns
     -------
@@ -67,21 +68,20 @@ def stream_catalog(images, catalog, output, model=None, *, chunk_size=ROWS, over
         If there is such a file.
     ValueError, TypeError, FileNotFoundError
         For a wrong call, an ending of another format, or an unfinished run
-        whose model, options, chunk, images or positions were others.
+        whose model, options, chunks, images or positions were others.
     """
-    output = checked_output(output, chunk_size, overwrite)
+    output = check_stream_output(output, chunk_size, overwrite)
+    read_options = taken_options(options, FIELD_OPTIONS)
+    outputs, engine = resolve_options(options, outputs, engine)
     model = get_model(model)
-    given = {name: options.pop(name) for name in FIELD_OPTIONS if name in options}
-    maker, table = open_field(images, catalog, model, **given)
-
-    def stacks(slices):
-        return (([], maker.stack(rows)) for rows in slices)
-
-    sources = {'images and positions': field_fingerprint(maker), **given}
-    return stream(stacks, table, len(maker), output, model, sources, chunk_size=chunk_size, overwrite=overwrite, **options)
+    source, table = open_cutouts(images, catalog, model.frame, **read_options)
+    check_column_names(table, outputs.names(model), overwrite=overwrite)
+    return _stream(source, table, model, outputs, engine, output, read_options,
+                   chunk_size=chunk_size, overwrite=overwrite, progress=progress)
 
 
-def stream_cutout_set(path, output, model=None, *, chunk_size=ROWS, overwrite=False, **options):
+def stream_cutout_set(path, output, model=None, *, chunk_size=CHUNK_SIZE, overwrite=False,
+                      progress=None, outputs=None, engine=None, **options):
     """
     Encode a set of cutouts into a file, chunk by chunk.
 
@@ -90,113 +90,86 @@ def stream_cutout_set(path, output, model=None, *, chunk_size=ROWS, overwrite=Fa
     Parameters
     ----------
     path, model : object
-        See `~galvae_affiliated.catalog.encode_cutout_set`.
+        See `~galvae_affiliated.encode_cutout_set`.
     output, chunk_size, overwrite : optional
         See `stream_catalog`.
-    **options
-        The other options of `~galvae_affiliated.catalog.encode_cutout_set`.
+    progress, outputs, engine, **options
+        See `~galvae_affiliated.encode_cutout_set`.
 
     Returns
     -------
     n_rows : int
         Rows of the table. It has the columns and rows that
-        `~galvae_affiliated.catalog.encode_cutout_set` returns.
+        `~galvae_affiliated.encode_cutout_set` returns.
 
     Raises
     ------
     FileExistsError, ValueError, TypeError, FileNotFoundError
         See `stream_catalog`.
     """
-    output = checked_output(output, chunk_size, overwrite)
+    from galvae_affiliated.cutouts.sets import open_cutout_set
+
+    output = check_stream_output(output, chunk_size, overwrite)
+    read_options = taken_options(options, SET_OPTIONS)
+    outputs, engine = resolve_options(options, outputs, engine)
     model = get_model(model)
-    given = {name: options.pop(name) for name in SET_OPTIONS if name in options}
-    cutouts = open_cutout_set(path, model, **given)
-    sources = {'cutouts': digest(*cutouts.contents()), **given}
-    return stream(cutouts.stacks, None, len(cutouts), output, model, sources, chunk_size=chunk_size, overwrite=overwrite,
-                  **options)
+    outputs.names(model)  # a wrong option is refused before the work
+    source = open_cutout_set(path, model.frame, **read_options)
+    return _stream(source, None, model, outputs, engine, output, read_options,
+                   chunk_size=chunk_size, overwrite=overwrite, progress=progress)
 
 
-def checked_output(output, chunk_size, overwrite):
+def check_stream_output(output, chunk_size, overwrite):
     """The output as a path, after all has been refused that can be before the work."""
     output = Path(output)
     if chunk_size < 1:
-        raise ValueError(f'chunk is {chunk_size}; expected one row or more')
-    if output.suffix.lower() not in OUTPUTS:
-        raise ValueError(f'{output}: chunks are written to .parquet or .fits alone; take one of these, or leave out '
-                         'the chunk')
-    if output.exists() and not overwrite:
-        raise FileExistsError(f'{output} exists; overwrite=True replaces it')
-    if not output.absolute().parent.is_dir():
-        raise FileNotFoundError(f'{output}: there is no folder {output.absolute().parent}')
+        raise ValueError(f'chunk_size is {chunk_size}; expected one row or more')
+    if output.suffix.lower() not in WRITERS:
+        raise ValueError(f'{output}: chunks are written to .parquet or .fits alone; take one of '
+                         'these, or leave out the size of the chunks')
+    check_output(output, overwrite)
     return output
 
 
-def stream(stacks, table, n_rows, output, model, sources, *, chunk_size, overwrite, morphology=True, coverage=0.9,
-           n_samples=0, reconstruction=True, split=False, device='auto', batch_size=BATCH_SIZE, n_threads=None,
-           precision='float32', progress=None):
+def taken_options(options, names):
+    """The options of these names, which are taken out of the others."""
+    return {name: options.pop(name) for name in names if name in options}
+
+
+def _stream(source, table, model, outputs, engine, output, read_options, *, chunk_size,
+            overwrite, progress):
+    """Encode what is not encoded yet, then join the chunks to a table; returns its rows."""
+    chunked = ChunkedTable(table, len(source), output,
+                           _chunk(source, slice(0, 0), outputs.no_rows(model), model, outputs,
+                                  engine))
+    chunked.check_writable()
+    # the engine changes nothing but the last digits: a run may go on with another
+    identity = {'version': __version__, 'model': model.id, 'rows': len(source),
+                'chunk_size': chunk_size, **asdict(outputs), **read_options,
+                'images and positions': source.fingerprint()}
+    chunks = row_slices(len(source), chunk_size)
+    parts = PartFolder(output, identity, overwrite=overwrite)
+    first = next((i for i in range(len(chunks)) if not parts.is_finished(i)), len(chunks))
+    progress = progress_callback(progress)
+    if first:
+        progress(chunks[first - 1].stop, len(source))
+    encodings = encode_chunks(source, chunks[first:], model, outputs, engine, progress=progress)
+    for i, encoding in enumerate(encodings, first):
+        parts.write(i, _chunk(source, chunks[i], encoding, model, outputs, engine))
+    chunked.join(parts, chunks)
+    return len(source)
+
+
+def _chunk(source, rows, encoding, model, outputs, engine):
     """
-    Encode what is not encoded yet, then join the chunks to a table.
+    New columns of some rows, as they are kept.
 
-    Parameters
-    ----------
-    stacks : callable
-        Takes slices of rows that follow one another, and yields identifiers
-        and a `~galvae_affiliated.CutoutStack` of each.
-    table : `~astropy.table.Table` of ``n_rows`` rows, or None
-        The catalogue; None for cutouts that have identifiers.
-    n_rows : int
-    output : path
-    model : `~galvae_affiliated.ModelBundle`
-    sources : dict
-        What the rows are made of, to know the run by.
-    chunk_size, overwrite, morphology, coverage, n_samples, reconstruction, split : optional
-        See `stream_catalog` and `~galvae_affiliated.encode_catalog`.
-    device, batch_size, n_threads, precision, progress : optional
-        See `stream_catalog` and `~galvae_affiliated.encode_catalog`.
-
-    Returns
-    -------
-    n_rows : int
+    Radii are in pixels, beside the pixel scales: whether the table can have them in arcsec
+    is known when all rows are encoded.
     """
-    options = {'split': split, 'morphology': morphology, 'coverage': coverage, 'n_samples': n_samples}
-    names = planned_names(model, reconstruction=reconstruction, **options)
-    if table is not None:
-        check_column_names(table, names, overwrite=overwrite)
-    encoder = Encoder(model, device=device, batch_size=batch_size, n_threads=n_threads, precision=precision)
-    slices = row_slices(n_rows, chunk_size)
-
-    def encode(made, report=None):
-        """Columns of some stacks, how many rows are measured, and how many of these have no pixel scale."""
-        identifiers = []
-        encoding = encode_in_chunks(without_names(made, identifiers), n_rows, encoder, reconstruction, report)
-        columns = in_both_units(result_columns(encoding, model, device=device, **options), encoding)
-        scales = encoding.pixel_scale[encoding.measured]
-        named = [id_column(identifiers)] if table is None else []
-        return [*named, *columns], (len(scales), np.isnan(scales).sum())
-
-    joining = ChunkedTable(table, n_rows, encode(stacks([slice(0, 0)]))[0], output)
-    joining.rehearse()
-    # device and size of the batches change nothing but the last digits: a run may go on with others
-    parts = Parts(output, {'version': __version__, 'model': model.id, 'rows': n_rows, 'chunk_size': chunk_size, **options,
-                           'reconstruction': reconstruction, **sources}, overwrite=overwrite)
-    first = next((i for i in range(len(slices)) if not parts.path(i).exists()), len(slices))
-    pieces = [row_slices(rows.stop, stack_rows(batch_size), rows.start) for rows in slices[first:]]
-    made = stacks([rows for piece in pieces for rows in piece])
-    if progress is not None and first:
-        progress(slices[first - 1].stop, n_rows)
-    for i, piece in enumerate(pieces, first):
-        parts.save(i, *encode(islice(made, len(piece)), offset_progress(slices[i].start, progress)))
-    joining.join(parts, slices)
-    return n_rows
-
-
-def offset_progress(start, progress):
-    """The progress of a chunk as that of all rows."""
-    return None if progress is None else lambda done, total: progress(start + done, total)
-
-
-def field_fingerprint(maker):
-    """Hash of positions and radii, and of what was measured of the images."""
-    images = maker.images
-    return digest(maker.x, maker.y, maker.given, images.shape, images.noise, images.residual,
-                  images.pixel_scale or np.nan)
+    columns = outputs.columns(encoding, model, engine, radius_unit='pix')
+    ids = source.ids(rows)
+    named = [] if ids is None else [id_column(ids)]
+    more = [Column(encoding.pixel_scale, name=PIXEL_SCALE),
+            Column(encoding.measured, name=MEASURED)]
+    return Table([*named, *columns, *more])

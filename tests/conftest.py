@@ -16,7 +16,7 @@ from astropy.table import Table
 from astropy.units import photometric
 from astropy.wcs import WCS
 
-from galvae_affiliated import ModelBundle, get_model
+from galvae_affiliated import get_model
 from galvae_affiliated.scripts.main import main
 
 SHAPE = (200, 200)
@@ -94,7 +94,7 @@ def galaxies(field):
 def other_bundle():
     """The default model under another name, and so with another id."""
     bundle = get_model()
-    return ModelBundle({**bundle.manifest, 'name': 'other'}, bundle._parts)
+    return bundle.replaced({**bundle.manifest.raw, 'name': 'other'})
 
 
 class Run:

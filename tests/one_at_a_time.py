@@ -1,11 +1,10 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Cutouts made one at a time, step by step: what those that are made many at a time have to equal."""
+"""Cutouts made one at a time, step by step: what those made many at a time have to equal."""
 
 import numpy as np
 
-from galvae_affiliated.cutouts._resample import resample
 from galvae_affiliated.flags import UNMEASURED, GalvaeFlags
-from galvae_affiliated.images._windows import window_range
+from galvae_affiliated.images._windows import window_ranges
 
 
 def stack(maker):
@@ -17,15 +16,45 @@ def stack(maker):
 
 def source(maker, x, y, given):
     """Cutout, flags and radius of one source."""
-    images, grid = maker.images, maker.grid
+    images, grid = maker.images, maker.frame.grid
     radius, flags = radius_of(images, maker.labels, x, y, given)
     cutout = np.full((3, grid, grid), np.nan, dtype=np.float32)
     if not flags & UNMEASURED:
-        side = maker.field_of_view * radius
-        x_range, y_range = window_range(x, side, images.shape[1]), window_range(y, side, images.shape[0])
-        cutout = resample(read(images, x_range, y_range), (x, y), side / grid, grid, (x_range[0], y_range[0]))
+        side = maker.frame.field_of_view * radius
+        x_range = window_range(x, side, images.shape[1])
+        y_range = window_range(y, side, images.shape[0])
+        part = read(images, x_range, y_range)
+        cutout = resample(part, (x, y), side / grid, grid, (x_range[0], y_range[0]))
         flags |= empty(cutout) or quality(maker, cutout, x, y, radius)
     return cutout, flags, radius
+
+
+def window_range(centre, side, length):
+    """First pixel, and the one after the last, that a square touches along one axis."""
+    start, stop = window_ranges(np.float64(centre), np.float64(side), length)
+    return int(start), int(stop)
+
+
+def axis_weights(centre, step, n_out, start, stop):
+    """(n_out, stop - start) overlap of each output pixel with each input pixel along one axis."""
+    middle = centre + (np.arange(n_out) - (n_out - 1) / 2) * step
+    half = 0.5 * max(step, 1.0)
+    pixel = np.arange(start, stop)
+    upper = np.minimum(pixel[None] + 0.5, middle[:, None] + half)
+    lower = np.maximum(pixel[None] - 0.5, middle[:, None] - half)
+    return (np.clip(upper - lower, 0.0, None) / (2.0 * half)).astype(np.float32)
+
+
+def resample(planes, centre, step, grid, origin=(0, 0)):
+    """(C, grid, grid) means of what is observed of each pixel, NaN where under half of it is."""
+    _, height, width = planes.shape
+    along_x = axis_weights(centre[0], step, grid, origin[0], origin[0] + width)
+    along_y = axis_weights(centre[1], step, grid, origin[1], origin[1] + height)
+    observed = np.isfinite(planes)
+    total = along_y @ np.where(observed, planes, 0.0).astype(np.float32) @ along_x.T
+    coverage = along_y @ observed.astype(np.float32) @ along_x.T
+    known = coverage >= 0.5 - 1e-6
+    return np.where(known, total / np.where(known, coverage, 1.0), np.nan).astype(np.float32)
 
 
 def read(images, x_range, y_range, channels=(0, 1, 2)):
@@ -56,7 +85,8 @@ def radius_of(images, labels, x, y, given):
 def measured_radius(images, labels, x, y):
     half, largest = 12.0, max(images.shape)
     while True:
-        x_range, y_range = window_range(x, 2 * half, images.shape[1]), window_range(y, 2 * half, images.shape[0])
+        x_range = window_range(x, 2 * half, images.shape[1])
+        y_range = window_range(y, 2 * half, images.shape[0])
         light = read(images, x_range, y_range, [1])[0] - images.residual[1]
         if not np.isfinite(light).any():
             red, blue = read(images, x_range, y_range, [0, 2]) - images.residual[[0, 2], None, None]
@@ -84,8 +114,11 @@ def petrosian_r90(image, x, y):
         return np.nan
     last = np.flatnonzero(covered)[-1] + 1
     radius, area, covered = radius[:last], area[:last], covered[:last]
-    flux = np.cumsum(np.interp(radius, radius[covered], total[:last][covered] / count[:last][covered]) * area)
-    inside, outside = np.interp(0.8 * radius, radius, flux, left=0.0), np.interp(1.25 * radius, radius, flux)
+    flux = np.cumsum(
+        np.interp(radius, radius[covered], total[:last][covered] / count[:last][covered]) * area
+    )
+    inside = np.interp(0.8 * radius, radius, flux, left=0.0)
+    outside = np.interp(1.25 * radius, radius, flux)
     with np.errstate(divide='ignore', invalid='ignore'):
         ratio = (outside - inside) / (1.25**2 - 0.8**2) / flux
     below = (ratio < 0.2) & (flux > 0) & (radius >= 2.0) & (1.25 * radius <= radius[-1])
@@ -104,9 +137,9 @@ def empty(cutout):
 
 def quality(maker, cutout, x, y, radius):
     """Flags of a cutout that holds something."""
-    images, grid = maker.images, maker.grid
+    images, grid = maker.images, maker.frame.grid
     outside = share_outside(maker, x, y, radius) > 0.02
-    inside = circle(grid, grid / maker.field_of_view)
+    inside = circle(grid, grid / maker.frame.field_of_view)
     light = np.nan_to_num(cutout - images.residual[:, None, None])[:, inside].mean(axis=1)
     with np.errstate(invalid='ignore', divide='ignore'):
         snr = light * np.sqrt(np.pi * radius**2) / images.noise
@@ -119,8 +152,8 @@ def quality(maker, cutout, x, y, radius):
 
 
 def share_outside(maker, x, y, radius):
-    (ny, nx), grid = maker.images.shape, maker.grid
-    at = 0.5 * maker.field_of_view * radius * ((np.arange(grid) + 0.5) / grid * 2 - 1)
+    (ny, nx), grid = maker.images.shape, maker.frame.grid
+    at = 0.5 * maker.frame.field_of_view * radius * ((np.arange(grid) + 0.5) / grid * 2 - 1)
     in_x, in_y = (x + at > -0.5) & (x + at < nx - 0.5), (y + at > -0.5) & (y + at < ny - 0.5)
     return 1.0 - (in_y[:, None] & in_x[None, :])[circle(grid, grid / 2)].mean()
 

@@ -1,10 +1,13 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
+import io
+import sys
 import threading
 import time
 
 import astropy.units as u
 import numpy as np
 import pytest
+import threadpoolctl
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.nddata import Cutout2D
@@ -12,11 +15,19 @@ from astropy.table import MaskedColumn, QTable, Table
 from photutils.segmentation import SourceCatalog, detect_sources
 from photutils.utils import CutoutImage
 
-from galvae_affiliated import CutoutStack, encode_catalog, get_latents, get_model
+from galvae_affiliated import (
+    CutoutStack,
+    Engine,
+    Outputs,
+    encode_catalog,
+    get_latents,
+    get_model,
+    open_field,
+)
 from galvae_affiliated._batches import stack_rows
 from galvae_affiliated.flags import describe_flags
-from galvae_affiliated.models.encoder import Encoding
-from galvae_affiliated.pipeline import encode_in_chunks
+from galvae_affiliated.models.encoder import Encoder, Encoding
+from galvae_affiliated.pipeline import encode_chunks
 
 PIXEL = 0.262
 CLOSE = 2e-3  # a shift by a tenth of a pixel changes latents by more
@@ -277,7 +288,7 @@ def test_columns_that_exist(field, galaxies):
 
 def test_columns_by_choice(field, galaxies):
     bundle = get_model()
-    table = encode_catalog(field, galaxies, split=True, **FAST)
+    table = encode_catalog(field, galaxies, scalar_columns=True, **FAST)
     assert not any(name.endswith('_fraction') or name == 'galvae_recon_chi2' for name in table.colnames)
     assert all(column.ndim == 1 for column in table.columns.values())
     assert np.allclose(get_latents(table), get_latents(encode_catalog(field, galaxies, **FAST)), atol=1e-4)
@@ -299,7 +310,7 @@ def test_stacks_are_whole_batches(batch_size, rows):
     assert stack_rows(batch_size) == rows
 
 
-def test_next_cutouts_are_made_while_these_are_encoded():
+def test_next_cutouts_are_made_while_these_are_encoded(monkeypatch):
     """One stack ahead, in order; the thread ends, whatever happens."""
     made, seen = [], []
 
@@ -308,25 +319,51 @@ def test_next_cutouts_are_made_while_these_are_encoded():
             made.append(i)
             yield make_stack(i)
 
-    class Transformer:
-        def encode(self, stack, reconstruction):
-            end = time.monotonic() + 10
-            while len(made) < min(len(seen) + 2, 6) and time.monotonic() < end:
-                time.sleep(0.001)
-            seen.append((int(stack.radius[0]), len(made)))
-            if stack.radius[0] == failing:
-                raise ArithmeticError('of the network')
-            return encoding_of(stack)
+    class Source:
+        stacks = staticmethod(lambda slices: stacks())
 
+        def __len__(self):
+            return 6
+
+    def encode(self, stack, reconstruction):
+        end = time.monotonic() + 10
+        while len(made) < min(len(seen) + 2, 6) and time.monotonic() < end:
+            time.sleep(0.001)
+        seen.append((int(stack.radius[0]), len(made)))
+        if stack.radius[0] == failing:
+            raise ArithmeticError('of the network')
+        return encoding_of(stack)
+
+    def run(**options):
+        engine = Engine(batch_size=1, **options)
+        (encoding,) = encode_chunks(Source(), [slice(0, 6)], get_model(), Outputs(reconstruction=False), engine)
+        return encoding
+
+    monkeypatch.setattr(Encoder, 'encode', encode)
+    monkeypatch.setattr('galvae_affiliated._batches.CHUNK', 1)
     failing = -1
-    encoding = encode_in_chunks(stacks(), 6, Transformer(), False)
-    assert list(encoding.radius) == [0, 1, 2, 3, 4, 5]
+    assert list(run().radius) == [0, 1, 2, 3, 4, 5]
     assert seen == [(0, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 6)]
     made, seen, failing = [], [], 1
     with pytest.raises(ArithmeticError, match='of the network'):
-        encode_in_chunks(stacks(), 6, Transformer(), False)
+        run()
     assert len(made) <= 4
     assert not [thread for thread in threading.enumerate() if thread.name.startswith('galvae-prefetch')]
+
+
+def test_one_thread_is_one_thread_of_everything(field, galaxies, monkeypatch):
+    """No cutouts are made beside, no batches run side by side, and BLAS has one thread."""
+    encode, seen = Encoder.encode, []
+
+    def noted(self, stack, **options):
+        seen.append((threading.active_count(), {pool['num_threads'] for pool in threadpoolctl.threadpool_info()}))
+        return encode(self, stack, **options)
+
+    monkeypatch.setattr(Encoder, 'encode', noted)
+    before, pools = threading.active_count(), threadpoolctl.threadpool_info()
+    encode_catalog(field, galaxies, n_threads=1, batch_size=2, **FAST)
+    assert seen and all(found == (before, {1}) for found in seen)
+    assert threadpoolctl.threadpool_info() == pools
 
 
 def make_stack(number):
@@ -371,7 +408,7 @@ def test_measured_radius_in_pixels_without_pixel_scale(field, galaxies):
         ('', {'rendering': 'x'}, ValueError, 'no rendering'),
         ('', {'device': 'tpu'}, ValueError, "device is 'tpu'"),
         ('', {'batch_size': 0}, ValueError, 'batch_size is 0'),
-        ('', {'bundle': 5}, TypeError, 'the model is a int'),
+        ('', {'model': 5}, TypeError, 'the model is a int'),
         ('', {'pixel_scale': -1.0}, ValueError, 'pixel_scale is -1'),
     ],
 )
@@ -385,3 +422,47 @@ def test_wrong_calls(field, galaxies, change, options, error, message):
         galaxies['x'] = ['1', '2', '3', '4', '5', '6']
     with pytest.raises(error, match=message):
         encode_catalog(arrays, galaxies, **{'unit': 'nmgy', 'pixel_scale': PIXEL, **FAST, **options})
+
+
+def test_ready_objects_are_taken_in_place_of_options(field, galaxies):
+    outputs, engine = Outputs(**FAST, scalar_columns=True), Engine(device='cpu', batch_size=3)
+    found = encode_catalog(field, galaxies, outputs=outputs, engine=engine)
+    expected = encode_catalog(field, galaxies, **FAST, scalar_columns=True, device='cpu', batch_size=3)
+    assert found.colnames == expected.colnames == [*galaxies.colnames, *outputs.names(get_model())]
+    assert np.array_equal(found['galvae_latent_07'], expected['galvae_latent_07'])
+    with pytest.raises(ValueError, match='engine was given, and n_threads besides'):
+        encode_catalog(field, galaxies, engine=engine, n_threads=2)
+    with pytest.raises(ValueError, match='outputs was given, and coverage besides'):
+        encode_catalog(field, galaxies, outputs=outputs, coverage=0.8)
+    with pytest.raises(TypeError, match="there is no option 'n_thread'; did you mean 'n_threads'"):
+        encode_catalog(field, galaxies, n_thread=2)
+
+
+def test_a_field_is_measured_once(field, galaxies, monkeypatch):
+    opened = open_field(field)
+    monkeypatch.setattr('galvae_affiliated.images.field.sky_and_noise', None)  # or it would be measured again
+    found = encode_catalog(opened, galaxies, **FAST)
+    monkeypatch.undo()
+    expected = encode_catalog(field, galaxies, **FAST)
+    assert np.array_equal(found['galvae_latent'], expected['galvae_latent'])
+    with pytest.raises(ValueError, match='unit'):
+        encode_catalog(opened, galaxies, unit='nmgy', **FAST)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_is_a_callable_or_a_bar(field, galaxies, capsys, monkeypatch):
+    done = []
+    encode_catalog(field, galaxies, progress=lambda *n: done.append(n), **FAST)
+    assert done == [(6, 6)]
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, 'stderr', Terminal())
+        encode_catalog(field, galaxies, progress=True, **FAST)
+        assert '6 /' in sys.stderr.getvalue().replace('\x1b', '')
+    encode_catalog(field, galaxies, progress=False, **FAST)
+    assert capsys.readouterr() == ('', '')
+    with pytest.raises(TypeError, match="progress is 'yes'; expected True, False, or a callable"):
+        encode_catalog(field, galaxies, progress='yes', **FAST)

@@ -72,7 +72,7 @@ def imported(path):
 @pytest.mark.parametrize(
     ('library', 'rooms'),
     [
-        ('onnxruntime', {'models/_runner.py'}),
+        ('onnxruntime', {'models/_sessions.py'}),
         ('torch', {'training'}),
         ('lightning', {'training'}),
         ('onnx', {'training'}),

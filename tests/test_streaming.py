@@ -12,7 +12,7 @@ from astropy.table import MaskedColumn, QTable, Table
 from astropy.time import Time
 from PIL import Image
 
-from galvae_affiliated import ModelBundle, encode_catalog, get_latents, get_model
+from galvae_affiliated import encode_catalog, get_latents, get_model
 from galvae_affiliated._batches import row_slices
 from galvae_affiliated.catalog import encode_cutout_set
 from galvae_affiliated.cutouts.sets import ParquetSet
@@ -77,8 +77,8 @@ def bundle_with_sets():
     """The default model with prediction sets, whose texts are not of one length."""
     default = get_model()
     thresholds = {question: {'thresholds': [0.5, 0.8]} for question in default.questions}
-    manifest = {**default.manifest, 'prediction_sets': {'coverages': [0.5, 0.9], 'questions': thresholds}}
-    return ModelBundle(manifest, default._parts)
+    manifest = {**default.manifest.raw, 'prediction_sets': {'coverages': [0.5, 0.9], 'questions': thresholds}}
+    return default.replaced(manifest)
 
 
 def assert_same(left, right):
@@ -143,7 +143,7 @@ def encoded_rows(monkeypatch):
 @BOTH
 def test_field_is_the_same_as_at_once(field, sources, bundle_with_sets, tmp_path, suffix):
     path, expected, done = tmp_path / f'out{suffix}', tmp_path / f'expected{suffix}', []
-    options = {'samples': 2, **OPTIONS} if suffix == '.parquet' else FAST
+    options = {'n_samples': 2, **OPTIONS} if suffix == '.parquet' else FAST
     encode_catalog(field, sources, bundle_with_sets, **options).write(expected)
     assert (
         stream_catalog(field, sources, path, bundle_with_sets, chunk_size=3, progress=lambda *n: done.append(n), **options)
@@ -184,7 +184,7 @@ def test_size_of_chunks_does_not_matter(cutouts, tmp_path, chunk):
 
 
 def test_detected_sources(field, tmp_path):
-    options = {'split': True, **FAST}
+    options = {'scalar_columns': True, **FAST}
     assert stream_catalog(field, None, tmp_path / 'out.parquet', chunk_size=4, **options) == 6
     encode_catalog(field, **options).write(tmp_path / 'expected.parquet')
     assert_equal_files(tmp_path / 'out.parquet', tmp_path / 'expected.parquet', '.parquet')
@@ -246,11 +246,11 @@ def test_another_run_is_refused(field, sources, cutouts, other_bundle, tmp_path,
     with pytest.raises(Killed):
         stream_catalog(field, sources, path, chunk_size=4, **FAST)
     encoded_rows.left = None
-    moved, call = sources.copy(), {'chunk': 4, **FAST}
+    moved, call = sources.copy(), {'chunk_size': 4, **FAST}
     moved['x'][0] += 1
     for images, catalog, bundle, options, message in (
-        (field, sources, None, {'chunk': 5}, 'chunk was 4, is 5'),
-        (field, sources, None, {'split': True}, 'split was False, is True'),
+        (field, sources, None, {'chunk_size': 5}, 'chunk_size was 4, is 5'),
+        (field, sources, None, {'scalar_columns': True}, 'scalar_columns was False, is True'),
         (field, sources, None, {'coverage': 0.8}, 'coverage was 0.9, is 0.8'),
         (field, sources, None, {'rendering': 'lupton-grz'}, 'rendering'),
         (field, sources, other_bundle, {}, f'model was {get_model().id}, is other@'),
@@ -278,13 +278,13 @@ def test_other_contents_of_a_set_are_noticed(cutouts, tmp_path, encoded_rows):
     with pytest.raises(Killed):
         stream_cutout_set(cutouts, tmp_path / 'out.fits', chunk_size=3, **FAST)
     write_set(cutouts, [jpeg(r) for r in (12, 14, 18, 20, 24, 30, 40)])
-    with pytest.raises(ValueError, match='cutouts was'):
+    with pytest.raises(ValueError, match='images and positions was'):
         stream_cutout_set(cutouts, tmp_path / 'out.fits', chunk_size=3, **FAST)
 
 
 def test_nothing_of_a_refused_run_is_left(field, sources, tmp_path):
     for options, kind in (
-        ({'samples': 1}, ValueError),
+        ({'n_samples': 1}, ValueError),
         ({'unit': 'K'}, ValueError),
         ({'size': 2}, TypeError),
         ({'batch_size': 0}, ValueError),
@@ -327,18 +327,22 @@ def test_no_rows(field, sources, tmp_path, suffix):
 
 
 def test_rows_of_a_set_from_anywhere(cutouts):
-    opened = ParquetSet(cutouts, get_model())
+    opened = ParquetSet(cutouts, get_model().frame)
     names = [f'galaxy-{10**i}' for i in range(7)]
+    whole, = opened.stacks([slice(0, 7)])
     for start in range(8):
-        assert [row['id_str'] for row in opened.rows(start)] == names[start:]
-    found = [some for some, _ in opened.stacks(row_slices(7, 2, 3))]
-    assert found == [names[3:5], names[5:]]
+        assert list(opened.ids(slice(start, 7))) == names[start:]
+        stack, = opened.stacks([slice(start, 7)])
+        np.testing.assert_array_equal(stack.data, whole.data[start:])
+    found = [(list(opened.ids(rows)), len(stack)) for rows, stack in
+             zip(row_slices(7, 2, 3), opened.stacks(row_slices(7, 2, 3)))]
+    assert found == [(names[3:5], 2), (names[5:], 2)]
 
 
 def peak(path, folder, chunk):
     """Memory that Python and NumPy took at most."""
     tracemalloc.start()
-    options = {'scaled': True, 'morphology': False, 'batch_size': 2}
+    options = {'already_scaled': True, 'morphology': False, 'batch_size': 2}
     stream_cutout_set(path, folder / 'out.parquet', chunk_size=chunk, overwrite=True, **options)
     _, largest = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -347,14 +351,13 @@ def peak(path, folder, chunk):
 
 def test_memory_does_not_grow_with_the_rows(tmp_path, monkeypatch):
     def encode(self, stack, **options):
-        shapes = ((len(stack), width) for width in (40, 40, 5))
+        shapes = ((len(stack), width) for width in (40, 40, 8))
         one = np.ones(len(stack), np.float32)
         return Encoding(*(np.ones(shape, np.float32) for shape in shapes), one, stack.flags, one, one)
 
     monkeypatch.setattr(Encoder, 'encode', encode)
     # few cutouts at a time, so that results that pile up would be seen
-    for module in ('catalog', 'cutout_sets'):
-        monkeypatch.setattr(f'galvae_affiliated.{module}.CHUNK', 2)
+    monkeypatch.setattr('galvae_affiliated._batches.CHUNK', 2)
     few, many = (write_set(tmp_path / f'{n}.parquet', [jpeg(20)] * n, 32) for n in (128, 512))
     peak(few, tmp_path, 128)  # what is loaded once
     assert peak(many, tmp_path, 32) < 1.2 * peak(few, tmp_path, 32)
@@ -377,7 +380,7 @@ def test_wrong_use_of_the_command(galvae, cutouts, field_files, tmp_path):
     for name in ('out.ecsv', 'out.csv', 'out.vot', 'out.h5'):
         galvae('encode', cutouts, '--chunk-size', 10, '-o', tmp_path / name).fails(2, 'written to .parquet or .fits alone')
     for n in (0, -1):
-        galvae('encode', cutouts, '--chunk-size', n, '-o', tmp_path / 'out.fits').fails(2, f'chunk is {n}')
+        galvae('encode', cutouts, '--chunk-size', n, '-o', tmp_path / 'out.fits').fails(2, f'chunk_size is {n}')
     words = ['--bands', 'g,r,z', '--picture', tmp_path / 'x.png', '--chunk-size', 3, '-o', tmp_path / 'out.fits']
     galvae('encode', *field_files.values(), *words).fails(2, '--picture')
     assert [file.name for file in tmp_path.iterdir()] == ['set.parquet']

@@ -5,11 +5,9 @@ from functools import cache
 
 import numpy as np
 
-from galvae_affiliated.cutouts._resample import Resampler, from_sums, weighted_sums
+from galvae_affiliated.cutouts._resample import Resampler, from_sums
 from galvae_affiliated.flags import GalvaeFlags
-from galvae_affiliated.images._windows import window_range
-
-__all__ = ['Cutter', 'empty_flags']
+from galvae_affiliated.images._windows import overlaps
 
 MIN_RADIUS = 3.0  # pixels; below, the image does not resolve a morphology
 MIN_SNR = 10.0
@@ -31,14 +29,13 @@ class Cutter:
     Parameters
     ----------
     images : `~galvae_affiliated.images.field.FieldImages`
-    grid : int
-        Side of a cutout in its own pixels.
-    field_of_view : float
-        Side of a cutout in units of petroR90.
+    frame : `~galvae_affiliated.cutouts.frame.ModelFrame`
     """
 
-    def __init__(self, images, grid, field_of_view):
-        self.images, self.grid, self.field_of_view = images, grid, field_of_view
+    def __init__(self, images, frame):
+        self.images = images
+        self.grid = frame.grid
+        self.field_of_view = frame.field_of_view
 
     def cut(self, x, y, radius, out, rows):
         """
@@ -56,60 +53,69 @@ class Cutter:
         Returns
         -------
         flags : (N,) int array
-            `GalvaeFlags.NO_DATA` alone where a cutout holds nothing.
+            `GalvaeFlags.NO_DATA` alone where a cutout is empty.
         """
-        contents, step = Contents(len(x), self.grid, self.field_of_view), radius * (self.field_of_view / self.grid)
-        for places in batches(step * self.grid):
-            some = x[places], y[places], step[places]
-            make = self.batch if self.grid * some[2].max() < MAX_SIDE else self.in_strips
-            for i, (cutout, is_complete) in zip(places, make(*some, [out[row] for row in rows[places]])):
+        contents = _Contents(len(x), self.grid, self.field_of_view)
+        side = radius * self.field_of_view
+        for places in _batches(side):
+            make = self._windows if side[places].max() < MAX_SIDE else self._strips
+            resampler = Resampler(x[places], y[places], side[places] / self.grid, self.grid)
+            cutouts = [out[row] for row in rows[places]]
+            for i, cutout, is_complete in zip(places, cutouts, make(resampler, cutouts)):
                 contents.add(i, cutout, is_complete)
-        return self.flags(contents, x, y, radius)
+        return self._flags(contents, x, y, radius)
 
-    def batch(self, x, y, step, cutouts):
-        """Fill cutouts from windows of one shape, and yield each with whether all its pixels are known."""
-        resampler = Resampler(x, y, step, self.grid)
+    def _windows(self, resampler, cutouts):
+        """Fill cutouts from windows of one shape; yield whether all pixels of each are known."""
         flux = self.images.windows(resampler.x_start, resampler.y_start, resampler.shape)
         observed = np.isfinite(flux)
         complete = observed.reshape(len(flux), -1).all(axis=1)
         for i, cutout in enumerate(cutouts):
             if complete[i]:
-                resampler.product(i, flux[i], cutout)
+                resampler.mean(i, flux[i], cutout)
             else:
-                resampler(i, flux[i], observed[i], cutout)
+                resampler.masked_mean(i, flux[i], observed[i], cutout)
             # to be looked at while it is in the cache
-            yield cutout, complete[i]
+            yield complete[i]
 
-    def in_strips(self, x, y, step, cutouts):
-        """As `batch`, a strip of a window at a time, since a window may be the whole image."""
-        ny, nx = self.images.shape
+    def _strips(self, resampler, cutouts):
+        """As `_windows`, a strip of a window at a time, since a window may be the whole image."""
+        height, width = resampler.shape
         for i, cutout in enumerate(cutouts):
-            (left, right), (bottom, top) = window_range(x[i], step[i] * self.grid, nx), window_range(y[i], step[i] * self.grid, ny)
-            n_rows, total, coverage = max(1, STRIP // (right - left)), np.float32(0.0), np.float32(0.0)
-            for start in range(bottom, top, n_rows):
-                flux = self.images.window((left, right), (start, min(start + n_rows, top)))
-                sums = weighted_sums(flux, (x[i], y[i]), step[i], self.grid, (left, start))
-                total, coverage = total + sums[0], coverage + sums[1]
+            # the part of the window that is on the image
+            [(_, rows)] = overlaps([resampler.y_start[i]], height, self.images.shape[0])
+            [(_, columns)] = overlaps([resampler.x_start[i]], width, self.images.shape[1])
+            n_rows = max(1, STRIP // (columns.stop - columns.start))
+            total, coverage = np.zeros((2, *cutout.shape), dtype=np.float32)
+            for start in range(rows.start, rows.stop, n_rows):
+                y_range = start, min(start + n_rows, rows.stop)
+                flux = self.images.window((columns.start, columns.stop), y_range)
+                observed = np.isfinite(flux)
+                flux[~observed] = 0.0
+                for planes, sums in ((flux, total), (observed.astype(np.float32), coverage)):
+                    resampler.add_part(i, planes, columns.start, start, sums)
             cutout[:] = from_sums(total, coverage)
-            yield cutout, False
+            yield False
 
-    def flags(self, contents, x, y, radius):
-        """Flags of cutouts by what they hold and where they lie."""
-        outside = self.share_outside(x, y, radius) > MAX_OUTSIDE
+    def _flags(self, contents, x, y, radius):
+        """Flags of cutouts by their pixels and where they lie."""
+        outside = self._share_outside(x, y, radius) > MAX_OUTSIDE
         light = (contents.total - self.images.residual * contents.count) / contents.n_inside
         with np.errstate(invalid='ignore', divide='ignore'):
             snr = light * np.sqrt(np.pi * radius ** 2)[:, None] / self.images.noise
-        # what lies off the image is told by EDGE
+        # what lies off the image is flagged by EDGE
         missing = (contents.n_missing > MAX_MISSING * contents.n_inside) & ~outside
-        flags = np.full(len(x), GalvaeFlags.SCALE_ESTIMATED if self.images.scale_estimated else 0, dtype=np.int32)
-        for rows, flag in ((radius < MIN_RADIUS, GalvaeFlags.SMALL), (outside, GalvaeFlags.EDGE),
-                           (missing, GalvaeFlags.MISSING_PIXELS),
-                           (~(snr >= MIN_SNR).any(axis=1), GalvaeFlags.FAINT)):
-            flags[rows] |= flag
-        flags[is_flat(contents.low, contents.high)] = GalvaeFlags.NO_DATA
+        flags = np.zeros(len(x), dtype=np.int32)
+        if self.images.scale_estimated:
+            flags |= GalvaeFlags.SCALE_ESTIMATED
+        flags[radius < MIN_RADIUS] |= GalvaeFlags.SMALL
+        flags[outside] |= GalvaeFlags.EDGE
+        flags[missing] |= GalvaeFlags.MISSING_PIXELS
+        flags[~(snr >= MIN_SNR).any(axis=1)] |= GalvaeFlags.FAINT
+        flags[_is_flat(contents.low, contents.high)] = GalvaeFlags.NO_DATA
         return flags
 
-    def share_outside(self, x, y, radius):
+    def _share_outside(self, x, y, radius):
         """(N,) float array: share of each cutout's inscribed circle that lies off the image."""
         (ny, nx), half = self.images.shape, 0.5 * self.field_of_view * radius
         share = np.zeros(len(x))
@@ -117,14 +123,15 @@ class Cutter:
         step = (np.arange(self.grid) + 0.5) / self.grid * 2 - 1
         at_x, at_y = (centre[far, None] + half[far, None] * step for centre in (x, y))
         in_x, in_y = ((at > -0.5) & (at < n - 0.5) for at, n in ((at_x, nx), (at_y, ny)))
-        inside = circle(self.grid, self.grid / 2)
-        share[far] = 1.0 - ((in_y @ inside.reshape(self.grid, self.grid)) * in_x).sum(axis=1) / inside.sum()
+        inside = _circle(self.grid, self.grid / 2)
+        on_image = ((in_y @ inside.reshape(self.grid, self.grid)) * in_x).sum(axis=1)
+        share[far] = 1.0 - on_image / inside.sum()
         return share
 
 
-class Contents:
+class _Contents:
     """
-    What N cutouts hold.
+    Light and missing pixels of N cutouts.
 
     Parameters
     ----------
@@ -134,7 +141,8 @@ class Contents:
     Attributes
     ----------
     low, high : (N,) float arrays
-        Limits of the values of each cutout, or of some of them that are not all equal; NaN where all are missing.
+        Limits of the values of each cutout, or of some of them that are not all equal;
+        NaN where all are missing.
     n_inside : int
         Pixels within petroR90.
     total : (N, 3) float array
@@ -146,42 +154,48 @@ class Contents:
     """
 
     def __init__(self, n, grid, field_of_view):
-        inside = circle(grid, grid / field_of_view)
+        inside = _circle(grid, grid / field_of_view)
         places = np.flatnonzero(inside)
-        self.n_inside, self.near = len(places), slice(places[0], places[-1] + 1)
+        self.n_inside = len(places)
+        self.near = slice(places[0], places[-1] + 1)
         self.inside = inside[self.near]
-        self.low, self.high = np.empty(n), np.empty(n)
-        self.total, self.count = np.empty((n, 3)), np.full((n, 3), self.n_inside)
+        self.low, self.high = np.empty((2, n))
+        self.total = np.empty((n, 3))
+        self.count = np.full((n, 3), self.n_inside)
         self.n_missing = np.zeros(n, dtype=int)
 
     def add(self, i, cutout, is_complete):
-        """Note what the ``i``-th cutout holds."""
+        """Measure the ``i``-th cutout."""
         near = cutout.reshape(3, -1)[:, self.near]
         if is_complete:
-            self.low[i], self.high[i] = np.minimum.reduce(near, axis=None), np.maximum.reduce(near, axis=None)
+            self.low[i] = np.minimum.reduce(near, axis=None)
+            self.high[i] = np.maximum.reduce(near, axis=None)
             self.total[i] = near @ self.inside
         else:
             known = ~np.isnan(near)
             self.total[i] = np.where(known, near, np.float32(0.0)) @ self.inside
-            self.count[i], self.n_missing[i] = known @ self.inside, ~known.all(axis=0) @ self.inside
+            self.count[i] = known @ self.inside
+            self.n_missing[i] = ~known.all(axis=0) @ self.inside
         # values that are not all equal among some are not among all
-        if not is_complete or is_flat(self.low[i], self.high[i]):
-            self.low[i], self.high[i] = np.fmin.reduce(cutout, axis=None), np.fmax.reduce(cutout, axis=None)
+        if not is_complete or _is_flat(self.low[i], self.high[i]):
+            self.low[i] = np.fmin.reduce(cutout, axis=None)
+            self.high[i] = np.fmax.reduce(cutout, axis=None)
 
 
-def batches(side):
+def _batches(side):
     """Yield the places of sources whose windows are of like size; ``side`` is in pixels."""
     order = np.argsort(side, kind='stable')
     ordered, start = side[order] + MARGIN, 0
     while start < len(order):
-        stop = min(start + BATCH, int(np.searchsorted(ordered, SPREAD * ordered[start], side='right')))
+        alike = np.searchsorted(ordered, SPREAD * ordered[start], side='right')
+        stop = min(start + BATCH, int(alike))
         stop = min(stop, start + max(1, int(BATCH_PIXELS / ordered[stop - 1] ** 2)))
         yield order[start:stop]
         start = stop
 
 
 @cache
-def circle(grid, radius):
+def _circle(grid, radius):
     """(grid * grid,) float32 array: one for the pixels within ``radius`` of the middle."""
     x = np.arange(grid) - (grid - 1) / 2
     inside = (np.hypot(x[None], x[:, None]) <= radius).astype(np.float32).ravel()
@@ -195,9 +209,9 @@ def empty_flags(cutouts):
     if np.isinf(pixels.sum()):
         pixels = np.where(np.isfinite(pixels), pixels, np.float32(np.nan))
     low, high = (limit.reduce(pixels, axis=1) for limit in (np.fmin, np.fmax))
-    return np.where(is_flat(low, high), GalvaeFlags.NO_DATA, 0)
+    return np.where(_is_flat(low, high), GalvaeFlags.NO_DATA, 0)
 
 
-def is_flat(low, high):
-    """Whether values between such limits are all equal; resampling rounds, so equal to float32's precision is equal."""
+def _is_flat(low, high):
+    """Whether values between such limits are all equal, within what resampling rounds."""
     return ~(high - low > 1e-5 * np.maximum(np.abs(low), np.abs(high)))

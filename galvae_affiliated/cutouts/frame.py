@@ -75,7 +75,8 @@ class ModelFrame:
         """
         parsed = tuple(
             ImageRendering(entry['name'], entry['kind'], tuple(entry.get('bands', ())),
-                           float(entry.get('softening', math.nan)), float(entry.get('offset', math.nan)))
+                           float(entry.get('softening', math.nan)),
+                           float(entry.get('offset', math.nan)))
             for entry in renderings)
         return cls(name, entries['grid'], float(entries['field_of_view']), parsed,
                    entries.get('typical', {}))

@@ -4,6 +4,7 @@
 import numpy as np
 
 from galvae_affiliated.cutouts._cutter import Cutter
+from galvae_affiliated.cutouts.source import fingerprint_of
 from galvae_affiliated.cutouts.stack import CutoutStack
 from galvae_affiliated.flags import UNMEASURED, GalvaeFlags
 from galvae_affiliated.images.field import FieldImages
@@ -11,7 +12,7 @@ from galvae_affiliated.sources.detection import detect, detection_image, segment
 from galvae_affiliated.sources.petrosian import measure_radii
 from galvae_affiliated.sources.positions import as_table, read_positions
 
-__all__ = ['CutoutMaker', 'open_field']
+__all__ = ['CutoutMaker', 'open_cutouts', 'read_field']
 
 MAX_RADIUS = 1.0  # diagonals of the image: a larger radius is an error of the catalogue
 
@@ -20,30 +21,50 @@ class CutoutMaker:
     """
     Cutouts of any rows of a catalogue, so that many sources need little memory.
 
+    A `~galvae_affiliated.cutouts.source.CutoutSource`.
+
     Parameters
     ----------
     images : `~galvae_affiliated.images.field.FieldImages`
     positions : `~galvae_affiliated.sources.positions.Positions`
-    grid : int
-        Side of a cutout in its own pixels.
-    field_of_view : float
-        Side of a cutout in units of petroR90.
-    rendering : str
-        Name of the rendering that the model has for these bands.
+    frame : `~galvae_affiliated.cutouts.frame.ModelFrame`
+    rendering : str, optional
+        Name of the model's rendering of flux; None takes the first for the bands of the images.
     labels : (ny, nx) int array, optional
         Which source a pixel belongs to; neighbours are left out of the
         measurement of a radius (not of the cutout).
+
+    Raises
+    ------
+    ValueError
+        If the model has no such rendering of these bands, or positions or radii need a WCS or
+        pixel scale that the images do not have.
     """
 
-    def __init__(self, images, positions, *, grid, field_of_view, rendering, labels=None):
-        self.images, self.grid, self.field_of_view, self.labels = images, grid, field_of_view, labels
-        self.rendering = rendering
-        self.cutter = Cutter(images, grid, field_of_view)
+    def __init__(self, images, positions, frame, *, rendering=None, labels=None):
+        self.images = images
+        self.frame = frame
+        self.labels = labels
+        self.rendering = _rendering_of(images.bands, frame, rendering)
+        self.cutter = Cutter(images, frame)
         self.x, self.y = positions.pixels(images.wcs)
         self.given = positions.radius_in_pixels(images.pixel_scale)
 
     def __len__(self):
         return len(self.x)
+
+    def ids(self, rows):
+        """None: the rows are those of a catalogue."""
+
+    def stacks(self, slices):
+        """Yield a `CutoutStack` of each slice of rows."""
+        return map(self.stack, slices)
+
+    def fingerprint(self):
+        """Hash of positions and radii, and of what was measured of the images."""
+        images = self.images
+        return fingerprint_of(self.x, self.y, self.given, images.shape, images.noise,
+                              images.residual, images.pixel_scale or np.nan)
 
     def stack(self, rows=slice(None)):
         """
@@ -58,21 +79,17 @@ class CutoutMaker:
         stack : `CutoutStack`
         """
         x, y, given = self.x[rows], self.y[rows], self.given[rows]
-        radius, flags = self.radii(x, y, given)
-        data = np.empty((len(x), 3, self.grid, self.grid), dtype=np.float32)
+        radius, flags = self._radii(x, y, given)
+        grid = self.frame.grid
+        data = np.empty((len(x), 3, grid, grid), dtype=np.float32)
         measured = (flags & UNMEASURED) == 0
         data[~measured] = np.nan
         kept = np.flatnonzero(measured)
         flags[kept] |= self.cutter.cut(x[kept], y[kept], radius[kept], data, kept)
-        scale = self.images.pixel_scale or np.nan
-        return CutoutStack(data, np.full(len(x), self.rendering), flags, radius, np.full(len(x), scale))
+        scale = np.full(len(x), self.images.pixel_scale or np.nan)
+        return CutoutStack(data, np.full(len(x), self.rendering), flags, radius, scale)
 
-    def chunks(self, size):
-        """Yield the cutouts of all rows, ``size`` at a time; one empty stack where there are none."""
-        for start in range(0, max(len(self), 1), size):
-            yield self.stack(slice(start, start + size))
-
-    def radii(self, x, y, given):
+    def _radii(self, x, y, given):
         """
         Radii, given or measured.
 
@@ -93,15 +110,17 @@ class CutoutMaker:
         radius = np.where(lost | off, np.nan, given)
         sought = np.flatnonzero(np.isnan(radius) & ~lost & ~off)
         radius[sought] = measure_radii(self.images, x[sought], y[sought], self.labels)
-        bad = ~((0 < given) & (given <= MAX_RADIUS * np.hypot(nx, ny))) & ~np.isnan(given) & ~lost & ~off
+        is_possible = (0 < given) & (given <= MAX_RADIUS * np.hypot(nx, ny))
         flags = np.zeros(len(x), dtype=np.int32)
-        for rows, flag in ((lost, GalvaeFlags.BAD_POSITION), (off, GalvaeFlags.OFF_IMAGE),
-                           (sought[np.isnan(radius[sought])], GalvaeFlags.NO_RADIUS), (bad, GalvaeFlags.BAD_RADIUS)):
-            flags[rows] = flag
+        flags[~is_possible & ~np.isnan(given)] = GalvaeFlags.BAD_RADIUS
+        flags[sought[np.isnan(radius[sought])]] = GalvaeFlags.NO_RADIUS
+        flags[off] = GalvaeFlags.OFF_IMAGE
+        flags[lost] = GalvaeFlags.BAD_POSITION
         return radius, flags
 
 
-def open_field(images, catalog, model, *, radius=None, radius_unit=None, rendering=None, **image_options):
+def open_cutouts(images, catalog, frame, *, radius=None, radius_unit=None, rendering=None,
+                 **image_options):
     """
     A maker of cutouts for the sources, and their table.
 
@@ -109,48 +128,79 @@ def open_field(images, catalog, model, *, radius=None, radius_unit=None, renderi
     ----------
     images, catalog, radius, radius_unit, rendering : object
         As `~galvae_affiliated.encode_catalog` takes them.
-    model : `~galvae_affiliated.ModelBundle`
+    frame : `~galvae_affiliated.cutouts.frame.ModelFrame`
     **image_options
-        As `~galvae_affiliated.images.field.FieldImages` takes them.
+        See `read_field`.
 
     Returns
     -------
-    maker : `~galvae_affiliated.cutouts.maker.CutoutMaker`
+    maker : `CutoutMaker`
     table : `~astropy.table.Table`
         A new table, a row a source.
+
+    Raises
+    ------
+    ValueError, TypeError, FileNotFoundError
+        Naming what is wrong, and what was expected.
     """
     table = None if catalog is None else as_table(catalog)
-    positions = None if table is None else read_positions(table, radius=radius, radius_unit=radius_unit)
-    renderings = flux_renderings(model, rendering)
-    field = read_field(images, model, renderings, **image_options)
+    positions = None
+    if table is not None:
+        positions = read_positions(table, radius=radius, radius_unit=radius_unit)
+    field = read_field(images, frame, rendering=rendering, **image_options)
     labels = None
     if table is None:
         table, labels = detect(field)
         positions = read_positions(table, radius=radius, radius_unit=radius_unit)
     elif np.isnan(positions.radius).any():
-        # neighbours have to be told from the galaxy whose radius is measured
+        # neighbours have to be separated from the galaxy whose radius is measured
         labels = segment(detection_image(field))
-    return cutout_maker(field, positions, model, renderings, labels), table
+    return CutoutMaker(field, positions, frame, rendering=rendering, labels=labels), table
 
 
-def read_field(images, model, renderings, **image_options):
-    """`~galvae_affiliated.images.field.FieldImages` in the bands of one of the model's ``renderings``."""
-    return FieldImages(images, band_sets=list(renderings.values()), typical=model.manifest['input']['typical'],
-                       **image_options)
+def read_field(images, frame, *, rendering=None, **image_options):
+    """
+    Images of a field in the bands that a model takes.
+
+    Parameters
+    ----------
+    images : object
+        As `~galvae_affiliated.encode_catalog` takes them; `FieldImages` are returned as they are.
+    frame : `~galvae_affiliated.cutouts.frame.ModelFrame`
+    rendering : str, optional
+        Name of the model's rendering of flux; None takes bands of any.
+    **image_options
+        ``bands``, ``unit``, ``zero_point``, ``pixel_scale`` and ``subtract_sky``, as
+        `~galvae_affiliated.images.field.FieldImages` takes them.
+
+    Returns
+    -------
+    field : `~galvae_affiliated.images.field.FieldImages`
+
+    Raises
+    ------
+    ValueError, TypeError, FileNotFoundError
+        Naming the image and what was expected; also for options beside `FieldImages`, and for
+        bands that the model does not take.
+    """
+    renderings = frame.flux_renderings(rendering)
+    if not isinstance(images, FieldImages):
+        return FieldImages(images, band_sets=list(renderings.values()), typical=frame.typical,
+                           **image_options)
+    given = [name for name, value in image_options.items() if value is not None]
+    if given:
+        raise ValueError(f'{", ".join(given)} cannot be given with FieldImages, '
+                         'which are read and calibrated already')
+    _rendering_of(images.bands, frame, rendering)
+    return images
 
 
-def cutout_maker(field, positions, model, renderings, labels=None):
-    """`~galvae_affiliated.cutouts.maker.CutoutMaker` on the model's grid, by the rendering of the field's bands."""
-    rendering = next(name for name, bands in renderings.items() if bands == field.bands)
-    return CutoutMaker(field, positions, grid=model.grid, field_of_view=model.field_of_view, rendering=rendering,
-                       labels=labels)
-
-
-def flux_renderings(model, rendering):
-    """Renderings of flux that the model has, or the one that was asked for: name to bands from red to blue."""
-    known = {entry['name']: tuple(entry['bands']) for entry in model.renderings if entry['kind'] == 'flux'}
-    if rendering is None:
-        return known
-    if rendering not in known:
-        raise ValueError(f'the model {model.name} has no rendering {rendering!r} of flux; it has {", ".join(known)}')
-    return {rendering: known[rendering]}
+def _rendering_of(bands, frame, rendering):
+    """Name of the model's rendering of flux in some bands."""
+    known = frame.flux_renderings(rendering)
+    name = next((name for name, those in known.items() if those == tuple(bands)), None)
+    if name is None:
+        accepted = ' or '.join(','.join(reversed(those)) for those in known.values())
+        raise ValueError(f'the images are of the bands {",".join(reversed(bands))}; '
+                         f'this model takes {accepted}')
+    return name

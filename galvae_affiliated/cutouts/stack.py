@@ -6,10 +6,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from galvae_affiliated.cutouts._cutter import empty_flags
-from galvae_affiliated.flags import UNMEASURED
+from galvae_affiliated.flags import UNMEASURED, GalvaeFlags
 
 __all__ = ['CutoutStack']
-
 
 
 @dataclass(frozen=True)
@@ -17,11 +16,14 @@ class CutoutStack:
     """
     Cutouts of N sources on the model's grid.
 
+    Rows are taken as those of an array are; one row, and each that iteration yields, is a stack
+    of one cutout. So scikit-learn splits stacks, as in ``cross_val_score(pipeline, stack, y)``.
+
     Attributes
     ----------
     data : (N, 3, grid, grid) float32 array
-        Nanomaggies per square arcsecond or a composite in [0, 1], as
-        ``rendering`` says; channels from red to blue; NaN where missing.
+        Nanomaggies per square arcsecond or a composite in [0, 1], by
+        ``rendering``; channels from red to blue; NaN where missing.
     rendering : (N,) array of str
         Name of the model's rendering by which each cutout enters.
     flags : (N,) int32 array
@@ -47,14 +49,28 @@ class CutoutStack:
                 object.__setattr__(self, name, np.full(shape[0], np.nan))
         for name in ('rendering', 'flags', 'radius', 'pixel_scale'):
             if len(getattr(self, name)) != shape[0]:
-                raise ValueError(f'{name} has {len(getattr(self, name))} values for {shape[0]} cutouts')
+                raise ValueError(f'{name} has {len(getattr(self, name))} values '
+                                 f'for {shape[0]} cutouts')
 
     def __len__(self):
         return len(self.data)
 
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
     def __getitem__(self, rows):
-        rows = slice(rows, rows + 1 or None) if isinstance(rows, (int, np.integer)) else rows
+        if isinstance(rows, tuple) and len(rows) == 2 and rows[1] is Ellipsis:
+            # as scikit-learn takes rows of whatever has a shape
+            rows = rows[0]
+        if isinstance(rows, (int, np.integer)):
+            i = range(len(self))[rows]
+            rows = slice(i, i + 1)
         return CutoutStack(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+    @property
+    def shape(self):
+        """tuple of int : (N, 3, grid, grid)."""
+        return self.data.shape
 
     @property
     def measured(self):
@@ -62,7 +78,7 @@ class CutoutStack:
         return (self.flags & UNMEASURED) == 0
 
     @classmethod
-    def from_composites(cls, images):
+    def from_composites(cls, images, *, rendering='composite'):
         """
         Composites that are already at the model's scale and grid.
 
@@ -70,6 +86,8 @@ class CutoutStack:
         ----------
         images : (N, 3, grid, grid) or (N, grid, grid, 3) array
             8-bit, or floats in [0, 1]; NaN where missing.
+        rendering : str, optional
+            Name of the model's rendering of such composites.
 
         Returns
         -------
@@ -80,10 +98,20 @@ class CutoutStack:
             images = np.moveaxis(images, -1, 1)
         scale = 255.0 if images.dtype == np.uint8 else 1.0
         data = images.astype(np.float32) / np.float32(scale)
-        stack = cls(data, np.full(len(data), 'composite'), np.zeros(len(data), dtype=np.int32))
+        stack = cls(data, np.full(len(data), rendering), np.zeros(len(data), dtype=np.int32))
         return replace(stack, flags=empty_flags(data).astype(np.int32))
 
 
-def empty_flag(cutout):
-    """NO_DATA where every pixel of one (3, grid, grid) cutout is missing, or all are equal."""
-    return int(empty_flags(cutout[None])[0])
+def unreadable_stack(n, grid):
+    """`CutoutStack` of N rows whose images could not be read."""
+    data = np.full((n, 3, grid, grid), np.nan, dtype=np.float32)
+    flags = np.full(n, GalvaeFlags.UNREADABLE, dtype=np.int32)
+    return CutoutStack(data, np.full(n, 'composite'), flags)
+
+
+def join_stacks(stacks, grid):
+    """`CutoutStack` of the rows of several, which may be none."""
+    if not stacks:
+        return unreadable_stack(0, grid)
+    return CutoutStack(*(np.concatenate([getattr(stack, name) for stack in stacks])
+                         for name in CutoutStack.__dataclass_fields__))

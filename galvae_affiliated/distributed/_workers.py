@@ -1,42 +1,42 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""One model a worker of a Dask cluster, loaded once, with as many threads as the worker has."""
+"""One model a process of a Dask cluster, loaded once, with as many threads as the worker has."""
 
 import threading
+from dataclasses import replace
 
 from galvae_affiliated._optional import import_optional
-from galvae_affiliated.models._devices import BATCH_SIZE, usable_threads
-from galvae_affiliated.models._runner import GraphRunner
-from galvae_affiliated.models.bundle import ModelBundle
+from galvae_affiliated.models._devices import usable_threads
 from galvae_affiliated.models.registry import get_model
 
-__all__ = ['current_client', 'resident_model', 'share_model']
+__all__ = ['share_model']
 
-MODELS = {}  # SHA-256 of a bundle: the model that this process keeps loaded
+MODELS = {}  # id of a model: the bundle that this process keeps loaded
 LOCK = threading.RLock()
 
 
 try:
     import distributed
     from distributed import WorkerPlugin
-except ImportError:  # said by `need` when a cluster is asked for
+except ImportError:  # `import_optional` says so when a cluster is asked for
     distributed, WorkerPlugin = None, object
 
 
 def share_model(model=None, client=None):
     """
-    Send a model to all workers of a cluster, once; also to those that join or are started anew later.
+    Send a model to all workers of a cluster, once; also to those that join or restart later.
 
     Parameters
     ----------
     model : `~galvae_affiliated.ModelBundle`, str or path, optional
-        The model, its name, or its file, which only this process has to see; None takes the default.
+        The model, its name, or its file, which only this process has to see; None takes the
+        default.
     client : ``distributed.Client``, optional
         None takes the current one.
 
     Returns
     -------
     model_id : str
-        The model's id, such as 'gz2-sdss-v2@3f9d0c2ab715'. As ``bundle`` of
+        The model's id, such as 'gz2-sdss-v2@3f9d0c2ab715'. As ``model`` of
         `encode_partition` it stands for the model, on the workers and here.
 
     Raises
@@ -46,59 +46,11 @@ def share_model(model=None, client=None):
     ValueError
         If there is no client.
     """
-    client, model = current_client(client), resident_model(model)
+    client = current_client(client)
+    model = resident_model(model)
     # a plugin and not scattered data: these die with the workers that hold them
     client.register_plugin(ModelPlugin(model), name=f'galvae-{model.sha256}')
     return model.id
-
-
-class WorkerRunner(GraphRunner):
-    """A runner with as many threads as the Dask worker, whose session is built by one thread of it alone."""
-
-    def start(self):
-        """See `~galvae_affiliated.models._runner.GraphRunner`."""
-        if self._session is None:
-            with LOCK:
-                # Dask sets OMP_NUM_THREADS to 1 in its workers, however many threads they have
-                self.n_threads = self.n_threads or usable_threads(worker_threads())
-                super().start()
-        return self._session
-
-
-class WorkerModel(ModelBundle):
-    """
-    A bundle whose sessions stay: who asks for a runner of the same settings again gets the same.
-
-    Parameters
-    ----------
-    model : `~galvae_affiliated.ModelBundle`
-    """
-
-    runner_class = WorkerRunner
-
-    def __init__(self, model):
-        super().__init__(model.manifest, model._parts)
-        self._runners = {}
-
-    def __reduce__(self):
-        return ModelBundle, (self._manifest, self._parts)
-
-    def runner(self, graph, *, device='auto', batch_size=BATCH_SIZE, n_threads=None, precision='float32'):
-        """See `~galvae_affiliated.ModelBundle`; without ``n_threads`` the runner has those of the Dask worker."""
-        settings = graph, device, batch_size, n_threads, precision
-        with LOCK:
-            if settings not in self._runners:
-                self._runners[settings] = super().runner(graph, device=device, batch_size=batch_size, n_threads=n_threads,
-                                                         precision=precision)
-            return self._runners[settings]
-
-
-def worker_threads():
-    """Threads of the Dask worker that runs this task; None elsewhere."""
-    try:
-        return None if distributed is None else distributed.get_worker().state.nthreads
-    except ValueError:
-        return None
 
 
 class ModelPlugin(WorkerPlugin):
@@ -131,16 +83,29 @@ def resident_model(model):
 
     Returns
     -------
-    model : `WorkerModel`
+    model : `~galvae_affiliated.ModelBundle`
     """
     with LOCK:
-        for model in MODELS.values():
-            if model.id == model:
-                return model
-        model = get_model(model)
-        if model.sha256 not in MODELS:
-            MODELS[model.sha256] = WorkerModel(model)
-        return MODELS[model.sha256]
+        if isinstance(model, str) and model in MODELS:
+            return MODELS[model]
+        found = get_model(model)
+        return MODELS.setdefault(found.id, found)
+
+
+def worker_engine(engine):
+    """An `~galvae_affiliated.Engine` with the threads of the Dask worker, if it states none."""
+    if engine.n_threads is not None or worker_threads() is None:
+        return engine
+    # Dask sets OMP_NUM_THREADS to 1 in its workers, however many threads they have
+    return replace(engine, n_threads=usable_threads(worker_threads()))
+
+
+def worker_threads():
+    """Threads of the Dask worker that runs this task; None elsewhere."""
+    try:
+        return None if distributed is None else distributed.get_worker().state.nthreads
+    except ValueError:
+        return None
 
 
 def current_client(client):
@@ -149,4 +114,5 @@ def current_client(client):
     try:
         return distributed.Client.current() if client is None else client
     except ValueError:
-        raise ValueError('there is no Dask client; give one, such as distributed.Client(n_workers=2)') from None
+        raise ValueError('there is no Dask client; give one, such as '
+                         'distributed.Client(n_workers=2)') from None

@@ -1,31 +1,40 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Tiles of a survey over a Dask cluster."""
 
-import inspect
 import os
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import astropy.units as u
 import numpy as np
 from astropy.table import Table, vstack
 
+from galvae_affiliated._atomic import remove_unfinished
 from galvae_affiliated._optional import import_optional
+from galvae_affiliated._progress import progress_callback
 from galvae_affiliated.catalog import encode_catalog
-from galvae_affiliated.distributed._workers import current_client, resident_model, share_model
+from galvae_affiliated.distributed._workers import (
+    current_client,
+    resident_model,
+    share_model,
+    worker_engine,
+)
 from galvae_affiliated.exceptions import TileError
+from galvae_affiliated.pipeline import resolve_options
 from galvae_affiliated.sources.positions import as_table
+from galvae_affiliated.streaming import FIELD_OPTIONS, taken_options
 from galvae_affiliated.tables.files import read_catalog
-from galvae_affiliated.tables.parts import is_finished, remove_unfinished, write_part
+from galvae_affiliated.tables.parts import part_identity, write_part
 
 __all__ = ['encode_fields']
 
 MAX_NAMED = 3  # tiles that an error names
 
 
-def encode_fields(tiles, client=None, *, model=None, output=None, chunk_size=None, retries=0, progress=None, **options):
+def encode_fields(tiles, client=None, *, model=None, output=None, chunk_size=None, retries=0,
+                  overwrite=False, progress=None, outputs=None, engine=None, **options):
     """
     Encode the sources of many images over a Dask cluster.
 
@@ -58,10 +67,14 @@ def encode_fields(tiles, client=None, *, model=None, output=None, chunk_size=Non
     retries : int, optional
         How often a task that raised is tried again, for file systems that fail
         now and then.
-    progress : callable, optional
-        Called with the number of tasks done and the number of all.
-    **options
-        Of `~galvae_affiliated.encode_catalog`; ``radius`` as an array does not go with ``chunk_size``.
+    overwrite : bool, optional
+        Replace columns of the same names.
+    progress : bool or callable, optional
+        True shows a bar; a callable is called with the number of tasks done and the number
+        of all.
+    outputs, engine, **options
+        See `~galvae_affiliated.encode_catalog`; ``radius`` as an array does not go with
+        ``chunk_size``. An engine without threads has those of each Dask worker.
 
     Returns
     -------
@@ -77,28 +90,43 @@ def encode_fields(tiles, client=None, *, model=None, output=None, chunk_size=Non
     FileExistsError
         If the folder has parts of another call.
     TileError
-        If tiles failed, after all others were finished; it names them and holds the other results.
+        If tiles failed, after all others were finished; it names them and holds the other
+        results.
     """
     client = current_client(client)
-    inspect.signature(encode_catalog).bind(None, model=model, **options)  # an unknown option is refused at once
-    tasks = [task for number, tile in enumerate(tiles) for task in tile_tasks(number, tile, chunk_size, options)]
+    read_options = taken_options(options, FIELD_OPTIONS)
+    outputs, engine = resolve_options(options, outputs, engine)  # a wrong one is refused at once
+    doors = {**read_options, 'outputs': outputs, 'engine': engine, 'overwrite': overwrite}
+    tasks = [task for number, tile in enumerate(tiles)
+             for task in _tile_tasks(number, tile, chunk_size, read_options)]
     key = share_model(model, client)
     if output is not None:
-        plan_parts(tasks, Path(output).absolute(), key, options)
+        decisive = key, read_options, asdict(outputs), asdict(engine)
+        _plan_parts(tasks, Path(output).absolute(), decisive)
     prefix = f'galvae-{uuid.uuid4().hex[:8]}'
-    futures = {client.submit(encode_tile, task, key, options, key=f'{prefix}-{place:05d}', pure=False,
-                             retries=retries): place for place, task in enumerate(tasks) if not task.done}
-    results, errors = collect_results(client, futures, tasks, progress)
+    futures = {}
+    for place, task in enumerate(tasks):
+        if not task.done:
+            future = client.submit(_encode_tile, task, key, doors, key=f'{prefix}-{place:05d}',
+                                   pure=False, retries=retries)
+            futures[future] = place
+    results, errors = _collect_results(client, futures, tasks, progress_callback(progress))
     if output is None:
-        results = join_tasks(results, tasks)
+        results = _join_tasks(results, tasks)
     else:
-        remove_unfinished(tasks)
+        for task in tasks:
+            remove_unfinished(task.part)
     if errors:
-        told = '; '.join(f'{name}: {type(error).__name__}: {error}' for name, error in list(errors.items())[:MAX_NAMED])
-        more = '; ...' if len(errors) > MAX_NAMED else ''
-        raise TileError(f'{len(errors)} of {len(tasks)} tasks failed: {told}{more}', errors, results) from next(
-            iter(errors.values()))
+        raise _tile_error(errors, results, len(tasks)) from next(iter(errors.values()))
     return results
+
+
+def _tile_error(errors, results, n_tasks):
+    """The error that names the first of the tiles that failed."""
+    named = [f'{name}: {type(error).__name__}: {error}' for name, error in errors.items()]
+    more = ['...'] if len(errors) > MAX_NAMED else []
+    message = '; '.join(named[:MAX_NAMED] + more)
+    return TileError(f'{len(errors)} of {n_tasks} tasks failed: {message}', errors, results)
 
 
 @dataclass
@@ -132,66 +160,77 @@ class Task:
     done: bool = False
 
 
-def tile_tasks(number, tile, chunk_size, options):
+def _tile_tasks(number, tile, chunk_size, options):
     """Yield the tasks of a tile."""
-    name = tile_name(number, tile)
+    name = _tile_name(number, tile)
     if callable(tile):
         yield Task(tile, number, name)
         return
     if not (isinstance(tile, (tuple, list)) and len(tile) == 2):
-        raise ValueError(f'{name} is a {type(tile).__name__}; expected a pair of images and catalogue, or a callable')
+        raise ValueError(f'{name} is a {type(tile).__name__}; expected a pair of images and '
+                         'catalogue, or a callable')
     images, catalog = tile
     if chunk_size is None or catalog is None:
         yield Task((images, catalog), number, name)
         return
     if chunk_size < 1 or np.ndim(options.get('radius')):
-        raise ValueError(f'chunk is {chunk_size}; expected at least 1, and the radii as a column of the catalogues')
-    table = Table(as_table(open_catalog(catalog)))
+        raise ValueError(f'chunk_size is {chunk_size}; expected at least 1, and the radii as a '
+                         'column of the catalogues')
+    table = Table(as_table(_open_catalog(catalog)))
     for piece, start in enumerate(range(0, max(len(table), 1), chunk_size)):
         rows = table[start:start + chunk_size]
         yield Task((images, rows), number, f'{name} from row {start}', piece)
 
 
-def tile_name(number, tile):
-    """'tile 12 (r.fits)', with the first path of its images or the name of the function that gives them."""
+def _tile_name(number, tile):
+    """'tile 12 (r.fits)', with the first path of its images or the name of a function."""
     first = tile[0] if isinstance(tile, (tuple, list)) and tile else tile
     while isinstance(first, (Mapping, tuple, list)) and first:
         first = next(iter(first.values() if isinstance(first, Mapping) else first))
-    said = first if isinstance(first, (str, os.PathLike)) else getattr(first, '__name__', '')
-    return f'tile {number} ({said})' if said else f'tile {number}'
+    is_path = isinstance(first, (str, os.PathLike))
+    hint = first if is_path else getattr(first, '__name__', '')
+    return f'tile {number} ({hint})' if hint else f'tile {number}'
 
 
-def open_catalog(catalog):
+def _open_catalog(catalog):
     """The table of a path; anything else as it is."""
     return read_catalog(catalog) if isinstance(catalog, (str, os.PathLike)) else catalog
 
 
-def plan_parts(tasks, folder, key, options):
-    """Give each task its file, find those that are done, and refuse a folder that holds anything else."""
+def _plan_parts(tasks, folder, decisive):
+    """Give each task its file, and find those that are done; a folder must hold nothing else."""
     tokenize = import_optional('dask.base').tokenize
     folder.mkdir(parents=True, exist_ok=True)
     for task in tasks:
         piece = '' if task.piece is None else f'-{task.piece:05d}'
         task.part = folder / f'part-{task.number:05d}{piece}.parquet'
-        task.token = tokenize(task.tile, key, options)
-        task.done = is_finished(task)
-    others = sorted({*folder.glob('part-*.parquet')} - {task.part for task in tasks if task.done})
+        task.token = tokenize(task.tile, *decisive)
+        task.done = part_identity(task.part) == task.token
+    done = {task.part for task in tasks if task.done}
+    others = sorted({*folder.glob('part-*.parquet')} - done)
     if others:
-        raise FileExistsError(f'{others[0]} is of a call with other tiles, options or model; choose another folder')
+        raise FileExistsError(f'{others[0]} is of a call with other tiles, options or model; '
+                              'choose another folder')
 
 
-def encode_tile(task, key, options):
+def _encode_tile(task, key, options):
     """On a worker: the table of a task, or the path of its part."""
     # the scheduler asks again for what it lost sight of
-    if task.part is not None and is_finished(task):
+    if task.part is not None and part_identity(task.part) == task.token:
         return task.part
     images, catalog = task.tile() if callable(task.tile) else task.tile
-    table = encode_catalog(images, open_catalog(catalog), resident_model(key), **options)
+    options = {**options, 'engine': worker_engine(options['engine'])}
+    table = encode_catalog(images, _open_catalog(catalog), resident_model(key), **options)
     # a plain table: the masked quantities of a QTable cannot be sent with astropy 7.0
-    return Table(table) if task.part is None else write_part(table, task)
+    table = Table(table)
+    if task.part is None:
+        return table
+    # two workers may write the same part where the first was thought to be dead
+    write_part(table, task.part, task.token)
+    return task.part
 
 
-def collect_results(client, futures, tasks, progress):
+def _collect_results(client, futures, tasks, progress):
     """
     Results of the tasks as they finish, and the errors.
 
@@ -201,7 +240,7 @@ def collect_results(client, futures, tasks, progress):
     futures : dict of ``distributed.Future`` to int
         Place of each among the tasks.
     tasks : list of `Task`
-    progress : callable or None
+    progress : callable
 
     Returns
     -------
@@ -210,7 +249,8 @@ def collect_results(client, futures, tasks, progress):
     errors : dict of str to Exception
         By the task's name.
     """
-    results, errors = [task.part if task.done else None for task in tasks], {}
+    results = [task.part if task.done else None for task in tasks]
+    errors = {}
     n_done = len(tasks) - len(futures)
     as_completed = import_optional('distributed').as_completed
     for future in as_completed(list(futures), loop=client.loop):
@@ -222,28 +262,31 @@ def collect_results(client, futures, tasks, progress):
         # what is here need not be kept there, nor computed again if that worker dies
         future.release()
         n_done += 1
-        if progress is not None:
-            progress(n_done, len(tasks))
+        progress(n_done, len(tasks))
     return results, {task.name: errors[task.name] for task in tasks if task.name in errors}
 
 
-def join_tasks(tables, tasks):
+def _join_tasks(tables, tasks):
     """One table a tile from those of its tasks; None where one of them failed."""
     tiles = {}
     for table, task in zip(tables, tasks):
         tiles.setdefault(task.number, []).append(table)
-    return [None if any(table is None for table in pieces) else stack_pieces(pieces) for pieces in tiles.values()]
+    return [None if any(table is None for table in pieces) else _stack_pieces(pieces)
+            for pieces in tiles.values()]
 
 
-def stack_pieces(pieces):
+def _stack_pieces(pieces):
     """
     Rows of the pieces of one tile.
 
-    A piece of which no row is measured has radii in pixels. Where others have arcsec these are masked.
+    A piece of which no row is measured has radii in pixels. Where others have arcsec these
+    are masked.
     """
     names = pieces[0].colnames
     if len({str(piece['galvae_radius'].unit) for piece in pieces}) > 1:
         for piece in pieces:
             if piece['galvae_radius'].unit != u.arcsec:
                 piece.remove_column('galvae_radius')
-    return vstack(pieces, metadata_conflicts='silent')[names] if len(pieces) > 1 else pieces[0]
+    if len(pieces) == 1:
+        return pieces[0]
+    return vstack(pieces, metadata_conflicts='silent')[names]

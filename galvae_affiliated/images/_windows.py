@@ -3,9 +3,6 @@
 
 import numpy as np
 
-__all__ = ['window_range', 'window_ranges']
-
-
 
 def window_ranges(centre, side, length):
     """
@@ -29,14 +26,13 @@ def window_ranges(centre, side, length):
     return start, np.maximum(start, stop)
 
 
-def window_range(centre, side, length):
-    """`windows` of one square: start, stop."""
-    start, stop = window_ranges(np.float64(centre), np.float64(side), length)
-    return int(start), int(stop)
-
-
 def overlaps(starts, length, whole):
-    """What ``length`` pixels from each start on share with an axis of ``whole`` pixels: slices of them, and of it."""
+    """
+    What windows share with an image along one axis.
+
+    A slice of the window and one of the image for each window, which has ``length`` pixels from
+    its start on, of the ``whole`` of the image.
+    """
     starts = np.asarray(starts)
     first, last = (np.clip(ends, 0, whole) for ends in (starts, starts + length))
     return [(slice(a - start, b - start), slice(a, b))

@@ -26,13 +26,13 @@ class FieldImages:
 
     Parameters
     ----------
-    images : mapping, sequence, array, `~astropy.units.Quantity`, `~astropy.nddata.NDData`, str or path
+    images : mapping, sequence, array, Quantity, NDData, str or path
         Band -> image; or images in the order of ``bands``; or one source that
         holds all bands as planes or extensions. Arrays are (ny, nx).
     band_sets : list of tuple of str
         The combinations of bands that are accepted, from red to blue.
     typical : dict of str to dict of str to float
-        For images whose flux unit nobody states, by band: ``noise`` of a pixel
+        For images of unknown flux unit, by band: ``noise`` of a pixel
         of 0.262 arcsec in nanomaggies per square arcsecond, and ``flux`` of a
         galaxy relative to the r band.
     bands : str or sequence of str, optional
@@ -55,7 +55,7 @@ class FieldImages:
         (ny, nx).
     wcs : `~astropy.wcs.WCS` or None
     pixel_scale : float or None
-        In arcsec; None if nobody says.
+        In arcsec; None if it is not known.
     scale_estimated : bool
         Whether the flux scale was estimated from the noise.
     noise : (3,) float array
@@ -70,39 +70,41 @@ class FieldImages:
     def __init__(self, images, *, band_sets, typical, bands=None, unit=None, zero_point=None,
                  pixel_scale=None, subtract_sky=None):
         planes = read_planes(images, bands)
-        self.bands = choose_bands(planes, band_sets)
+        self.bands = _choose_bands(planes, band_sets)
         planes = [planes[band] for band in self.bands]
-        self.planes, self.wcs = common_grid(planes, self.bands)
+        self.planes, self.wcs = _common_grid(planes, self.bands)
         self.shape = self.planes[0].data.shape
         # a band without WCS is on the common grid
         areas = [pixel_area(plane.wcs or self.wcs, pixel_scale) for plane in planes]
         self.pixel_scale = None if areas[1] is None else float(np.sqrt(areas[1]))
         stated = stated_calibration(unit, zero_point, self.bands)
         factors = [calibration(plane, *stated[i], areas[i]) for i, plane in enumerate(planes)]
-        self.calibrate(factors, subtract_sky, typical)
+        self._calibrate(factors, subtract_sky, typical)
 
-    def calibrate(self, factors, subtract_sky, typical):
+    def _calibrate(self, factors, subtract_sky, typical):
         """Measure sky and noise; estimate the scale of the bands where it is not known."""
         stats = [sky_and_noise(plane) for plane in self.planes]
         level, deviation = np.array(stats).T
         # not in simulations without noise; but a band of nothing but zeros is none
-        self.zero_is_missing = [np.issubdtype(plane.data.dtype, np.floating) and (noise > 0 or sky == 0)
-                                for plane, (sky, noise) in zip(self.planes, stats)]
-        subtracted = [abs(sky) > PEDESTAL * noise if subtract_sky is None else subtract_sky for sky, noise in stats]
-        self.sky = np.array([sky if is_subtracted else 0.0 for (sky, _), is_subtracted in zip(stats, subtracted)])
+        self.zero_is_missing = [
+            np.issubdtype(plane.data.dtype, np.floating) and (noise > 0 or sky == 0)
+            for plane, (sky, noise) in zip(self.planes, stats)]
+        if subtract_sky is None:
+            subtract_sky = np.abs(level) > PEDESTAL * deviation
+        self.sky = np.where(subtract_sky, level, 0.0)
         unknown = [band for band, factor in zip(self.bands, factors) if factor is None]
         self.scale_estimated = bool(unknown)
         if unknown:
-            warnings.warn(f'no flux unit is known for band {", ".join(unknown)}: the scale is estimated from the '
-                          'noise, colours and depth are approximate; state a unit, or a zero point and a pixel scale',
-                          GalvaeWarning, stacklevel=5)
-            factors = self.estimated_factors(factors, level, deviation, typical)
+            warnings.warn(f'no flux unit is known for band {", ".join(unknown)}: the scale is '
+                          'estimated from the noise, colours and depth are approximate; state a '
+                          'unit, or a zero point and a pixel scale', GalvaeWarning, stacklevel=5)
+            factors = self._estimated_factors(factors, level, deviation, typical)
         self.factors = np.array(factors)
         # the level of the sky that is left in `window`, in nanomaggies per square arcsecond
         self.residual = (level - self.sky) * self.factors
         self.noise = deviation * np.abs(self.factors)
 
-    def estimated_factors(self, factors, level, deviation, typical):
+    def _estimated_factors(self, factors, level, deviation, typical):
         """
         Factors with those filled in that are not known.
 
@@ -116,16 +118,18 @@ class FieldImages:
             pixel = self.pixel_scale or REFERENCE_PIXEL
             usual = typical[self.bands[anchor]]['noise'] * REFERENCE_PIXEL / pixel
             factors[anchor] = usual / (deviation[anchor] or 1.0)
-        bright = self.bright_fluxes(anchor, level, deviation[anchor])
+        bright = self._bright_fluxes(anchor, level, deviation[anchor])
         for i, band in enumerate(self.bands):
             if factors[i] is None:
                 ratio = typical[band]['flux'] / typical[self.bands[anchor]]['flux']
-                factors[i] = factors[anchor] * ratio * bright[anchor] / bright[i] if bright[i] > 0 else factors[anchor]
+                factors[i] = factors[anchor]
+                if bright[i] > 0:
+                    factors[i] *= ratio * bright[anchor] / bright[i]
         return factors
 
-    def bright_fluxes(self, anchor, level, deviation):
-        """(3,) sums above the sky's level, in each band's own unit, of the pixels that are bright in the anchor."""
-        parts = sample_regions(self.planes[anchor])
+    def _bright_fluxes(self, anchor, level, deviation):
+        """(3,) sums above the sky, in each band's own unit, of pixels bright in the anchor."""
+        parts = sample_regions(self.shape)
         flux = np.array([sample_pixels(plane.data, parts).astype(np.float64) - sky
                          for plane, sky in zip(self.planes, level)])
         light = flux[anchor]
@@ -174,22 +178,24 @@ class FieldImages:
         flux : (N, len(channels), h, w) float32 array
             See `window`; NaN off the image, too.
         """
-        rows, columns = overlaps(y_start, shape[0], self.shape[0]), overlaps(x_start, shape[1], self.shape[1])
+        rows = overlaps(y_start, shape[0], self.shape[0])
+        columns = overlaps(x_start, shape[1], self.shape[1])
         parts = [((y_in, x_in), (y, x)) for (y_in, y), (x_in, x) in zip(rows, columns)]
         flux = np.empty((len(parts), len(channels), *shape), dtype=np.float32)
         for k, i in enumerate(channels):
-            self.read(i, parts, flux[:, k])
+            self._read(i, parts, flux[:, k])
         infinite = np.isinf(flux)
         if infinite.any():
             flux[infinite] = np.nan
         return flux
 
-    def read(self, i, parts, flux):
+    def _read(self, i, parts, flux):
         """Calibrate parts of one band into ``flux``."""
         plane, sky, factor = self.planes[i], self.sky[i], self.factors[i]
         single = np.finfo(np.float32)
         # other numbers, or a level that is far above the signal, would be rounded in float32
-        exact = not (plane.data.dtype in ('<f4', '>f4') and sky == 0 and single.tiny < abs(factor) < single.max)
+        is_single = plane.data.dtype in ('<f4', '>f4') and single.tiny < abs(factor) < single.max
+        exact = not is_single or sky != 0
         values = np.empty(flux.shape) if exact else flux
         for result, (inside, part) in zip(values, parts):
             pixels = plane.data[part]
@@ -213,35 +219,38 @@ class FieldImages:
         return self.window((0, self.shape[1]), (0, self.shape[0]))
 
 
-def choose_bands(planes, band_sets):
+def _choose_bands(planes, band_sets):
     """The accepted combination that the planes are, from red to blue."""
     for bands in band_sets:
         if set(bands) == set(planes):
             return tuple(bands)
     accepted = ' or '.join(','.join(reversed(bands)) for bands in band_sets)
-    raise ValueError(f'the images are of the bands {",".join(planes) or "(none)"}; this model takes {accepted}')
+    raise ValueError(f'the images are of the bands {",".join(planes) or "(none)"}; '
+                     f'this model takes {accepted}')
 
 
-def common_grid(planes, bands):
+def _common_grid(planes, bands):
     """Planes on the grid of the middle one, and its WCS; reprojected where they have to be."""
     middle = planes[1]
-    wcs = middle.wcs or next((p.wcs for p in planes if p.wcs is not None and p.data.shape == middle.data.shape), None)
+    wcs = middle.wcs or next((plane.wcs for plane in planes if plane.wcs is not None
+                              and plane.data.shape == middle.data.shape), None)
     result = []
     for plane, band in zip(planes, bands):
         if plane.bad is not None and plane.bad.shape != plane.data.shape:
-            raise ValueError(f'{plane.origin}: the mask of band {band} has shape {plane.bad.shape}, '
-                             f'the image {plane.data.shape}')
-        if on_same_grid(plane, middle):
+            raise ValueError(f'{plane.origin}: the mask of band {band} has shape '
+                             f'{plane.bad.shape}, the image {plane.data.shape}')
+        if _on_same_grid(plane, middle):
             result.append(plane)
         elif plane.wcs is None or middle.wcs is None:
-            raise ValueError(f'the image of band {band} has shape {plane.data.shape}, that of band {bands[1]} '
-                             f'{middle.data.shape}, and without a WCS in both they cannot be aligned')
+            raise ValueError(f'the image of band {band} has shape {plane.data.shape}, that of band '
+                             f'{bands[1]} {middle.data.shape}, and without a WCS in both they '
+                             'cannot be aligned')
         else:
-            result.append(reprojected(plane, middle, band, bands[1]))
+            result.append(_reprojected(plane, middle, band, bands[1]))
     return result, wcs
 
 
-def on_same_grid(plane, other):
+def _on_same_grid(plane, other):
     if plane.data.shape != other.data.shape:
         return False
     if plane.wcs is None or other.wcs is None:
@@ -252,7 +261,7 @@ def on_same_grid(plane, other):
     return bool(np.max(np.abs(np.array(moved) - corners)) < ALIGNED)
 
 
-def reprojected(plane, target, band, target_band):
+def _reprojected(plane, target, band, target_band):
     from reproject import reproject_interp
 
     data = np.array(plane.data, dtype=np.float64)

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Whatever an image may come as -- array, Quantity, NDData, FITS file -- to planes with what is known of them."""
+"""Whatever an image comes as (array, Quantity, NDData, FITS file) to planes with their units."""
 
 import os
 import warnings
@@ -12,23 +12,20 @@ from astropy.wcs import WCS, FITSFixedWarning
 
 from galvae_affiliated.images._fits import (
     choose_hdu,
-    companion_mask,
     named_extensions,
-    opened,
-    pixels,
+    open_fits,
+    read_mask,
+    read_pixels,
     split_extension,
 )
 from galvae_affiliated.images._lazy import LazyImage, is_undefined
 from galvae_affiliated.images.units import header_unit, parse_unit
 
-__all__ = ['Plane', 'read_planes']
-
-
 
 @dataclass(frozen=True)
 class Plane:
     """
-    One band's image and what its source says of it.
+    One band's image and what its source states of it.
 
     Attributes
     ----------
@@ -40,7 +37,7 @@ class Plane:
         AB magnitude of one count.
     wcs : `~astropy.wcs.WCS` or None
     bad : (ny, nx) bool array, `~galvae_affiliated.images._lazy.LazyImage` or None
-        Masked pixels, and those whose uncertainty says that they hold nothing.
+        Masked pixels, and those of no finite, positive uncertainty.
     origin : str
         What to call the source in a message.
     """
@@ -63,7 +60,7 @@ def read_planes(images, bands=None):
         A mapping band -> source; a sequence of sources in the order of
         ``bands``; or one source with a plane or an extension a band.
     bands : sequence of str, optional
-        Names of the bands; a mapping or a FITS header may say them.
+        Names of the bands; a mapping or a FITS header may state them.
 
     Returns
     -------
@@ -78,13 +75,13 @@ def read_planes(images, bands=None):
     if isinstance(images, dict):
         if bands and set(bands) != set(images):
             raise ValueError(f'bands are {list(bands)}, but the images are of {list(images)}')
-        return {str(band): single_plane(source, str(band)) for band, source in images.items()}
+        return {str(band): _single_plane(source, str(band)) for band, source in images.items()}
     if isinstance(images, (list, tuple)):
         if not bands or len(bands) != len(images):
-            raise ValueError(f'there are {len(images)} images and {len(bands or [])} names of bands; '
-                             'expected a name an image')
-        return {band: single_plane(source, band) for band, source in zip(bands, images)}
-    return planes_of_one(images, bands)
+            raise ValueError(f'there are {len(images)} images and {len(bands or [])} names of '
+                             'bands; expected a name an image')
+        return {band: _single_plane(source, band) for band, source in zip(bands, images)}
+    return _planes_of_one(images, bands)
 
 
 def split_bands(bands):
@@ -98,32 +95,37 @@ def split_bands(bands):
     return names
 
 
-def single_plane(source, band):
+def _single_plane(source, band):
     """The plane of one band."""
-    plane = open_source(source, band)[0]
+    plane = _open_source(source, band)[0]
     if plane.data.ndim != 2:
-        raise ValueError(f'{plane.origin}: the image of band {band} has shape {plane.data.shape}; expected (ny, nx)')
+        raise ValueError(f'{plane.origin}: the image of band {band} has shape {plane.data.shape}; '
+                         'expected (ny, nx)')
     return plane
 
 
-def planes_of_one(source, bands):
+def _planes_of_one(source, bands):
     """Planes of a source that holds all bands: extensions named so, or the planes of one array."""
-    if bands and is_path(source) and len(extensions := named_extensions(source, bands)) == len(bands):
-        return {band: single_plane(f'{source}[{ext}]', band) for band, ext in zip(bands, extensions)}
-    cube, header = open_source(source, None)
-    bands = bands or header_bands(header)
+    extensions = named_extensions(source, bands) if bands and _is_path(source) else []
+    if extensions:
+        return {band: _single_plane(f'{source}[{extension}]', band)
+                for band, extension in zip(bands, extensions)}
+    cube, header = _open_source(source, None)
+    bands = bands or _header_bands(header)
     if bands is None:
-        raise ValueError(f'{cube.origin}: expected the names of the bands, such as bands=["g", "r", "z"]')
+        raise ValueError(f'{cube.origin}: expected the names of the bands, '
+                         'such as bands=["g", "r", "z"]')
     if cube.data.ndim == 2 and len(bands) > 1:
-        raise ValueError(f'{cube.origin}: expected planes or extensions of {", ".join(bands)}, found one image only')
+        raise ValueError(f'{cube.origin}: expected planes or extensions of '
+                         f'{", ".join(bands)}, found one image only')
     if cube.data.ndim != 3 or len(cube.data) != len(bands):
-        raise ValueError(f'{cube.origin}: the image has shape {cube.data.shape}; expected ({len(bands)}, ny, nx), '
-                         f'a plane for each of {", ".join(bands)}')
+        raise ValueError(f'{cube.origin}: the image has shape {cube.data.shape}; expected '
+                         f'({len(bands)}, ny, nx), a plane for each of {", ".join(bands)}')
     bad = cube.bad if cube.bad is not None else [None] * len(bands)
     return {band: replace(cube, data=cube.data[i], bad=bad[i]) for i, band in enumerate(bands)}
 
 
-def header_bands(header):
+def _header_bands(header):
     """Band names that a header states as the Legacy Surveys' cutouts do."""
     if header is None:
         return None
@@ -133,25 +135,27 @@ def header_bands(header):
     return names if len(names) == 3 else None
 
 
-def open_source(source, band):
+def _open_source(source, band):
     """`Plane` (with as many axes as the source has) and the header, if any."""
-    if is_path(source):
-        return open_fits(os.fspath(source), band)
+    if _is_path(source):
+        return _open_file(os.fspath(source), band)
     if isinstance(source, Plane):
         return source, None
     if isinstance(source, NDData):
-        return open_nddata(source)
+        return _open_nddata(source)
     if isinstance(source, tuple) and len(source) == 2:
-        raise TypeError('an image is a tuple; wrap data and WCS as CCDData(data, wcs=wcs, unit=unit)')
+        raise TypeError('an image is a tuple; '
+                        'wrap data and WCS as CCDData(data, wcs=wcs, unit=unit)')
     mask = getattr(source, 'mask', None)  # of numpy's masked arrays, and of astropy's
     bad = None if mask is None else np.broadcast_to(np.asarray(mask, dtype=bool), np.shape(source))
     source = getattr(source, 'unmasked', source)
     if isinstance(source, u.Quantity):
-        return Plane(as_numeric(source.value, 'Quantity'), parse_unit(source.unit), bad=bad, origin='Quantity'), None
-    return Plane(as_numeric(np.ma.getdata(source), 'array'), bad=bad), None
+        values = _as_numeric(source.value, 'Quantity')
+        return Plane(values, parse_unit(source.unit), bad=bad, origin='Quantity'), None
+    return Plane(_as_numeric(np.ma.getdata(source), 'array'), bad=bad), None
 
 
-def as_numeric(data, origin):
+def _as_numeric(data, origin):
     data = data if isinstance(data, LazyImage) else np.asarray(data)
     if data.dtype.kind not in 'fiu' or data.ndim < 2:
         raise TypeError(f'{origin}: an image of type {data.dtype} and shape {data.shape}; '
@@ -159,40 +163,42 @@ def as_numeric(data, origin):
     return data
 
 
-def open_nddata(image):
+def _open_nddata(image):
     """NDData or CCDData; unpacked by hand, since ``support_nddata`` warns of every header."""
     header = image.meta if hasattr(image.meta, 'get') else None
     stated, zero_point = header_unit(header)
     unit = parse_unit(image.unit) if image.unit is not None else stated
     origin = type(image).__name__
-    data = as_numeric(image.data, origin)
-    bad = None if image.mask is None else np.broadcast_to(np.asarray(image.mask, dtype=bool), data.shape)
+    data = _as_numeric(image.data, origin)
+    bad = None
+    if image.mask is not None:
+        bad = np.broadcast_to(np.asarray(image.mask, dtype=bool), data.shape)
     if image.uncertainty is not None:
         bad = is_undefined(image.uncertainty.array) | (False if bad is None else bad)
-    wcs = image.wcs.celestial if image.wcs is not None and getattr(image.wcs, 'has_celestial', False) else None
+    wcs = image.wcs.celestial if getattr(image.wcs, 'has_celestial', False) else None
     return Plane(data, unit, zero_point if unit is None else None, wcs, bad, origin), header
 
 
-def is_path(source):
+def _is_path(source):
     return isinstance(source, (str, os.PathLike))
 
 
-def open_fits(path, band):
+def _open_file(path, band):
     path, extension = split_extension(path)
-    file = opened(path)
-    with file as hdus:
+    with open_fits(path) as hdus:
         hdu = choose_hdu(hdus, extension, band, path)
         header = hdu.header
         try:
-            data = as_numeric(pixels(file, hdu), path)
-            bad = companion_mask(file, data.shape)
-        except (OSError, ValueError, TypeError, IndexError) as error:
-            raise ValueError(f'{path}: the image cannot be read, the file may be cut short ({error})') from None
+            data = _as_numeric(read_pixels(path, hdus, hdu), path)
+            bad = read_mask(path, hdus, data.shape)
+        except Exception as error:  # astropy and its decoders raise many kinds on a damaged file
+            raise ValueError(f'{path}: the image cannot be read, the file may be damaged '
+                             f'or cut short ({error})') from None
     unit, zero_point = header_unit(header)
-    return Plane(data, unit, zero_point, header_wcs(header), bad, str(path)), header
+    return Plane(data, unit, zero_point, _header_wcs(header), bad, str(path)), header
 
 
-def header_wcs(header):
+def _header_wcs(header):
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', FITSFixedWarning)
         try:

@@ -6,46 +6,27 @@ from astropy.stats import sigma_clipped_stats
 
 from galvae_affiliated.images._lazy import LazyImage
 
-__all__ = ['sample_pixels', 'sample_regions', 'sky_and_noise']
-
 MAX_SAMPLES = 1_000_000  # pixels
 STRIP = 32  # rows of a sample that are read at a time
-MAX_TILES = 64  # of a tile-compressed image, each of which has to be decompressed as a whole
 
 
-def sample_regions(plane):
+def sample_regions(shape):
     """
-    Where to sample a plane.
+    Where to sample an image.
 
     Parameters
     ----------
-    plane : `~galvae_affiliated.images.planes.Plane`
+    shape : tuple of int
+        (ny, nx).
 
     Returns
     -------
     parts : list of tuple of 2 slice
-        Strips of a regular sample; or, of an image that is decompressed tile
-        by tile, regular samples of some tiles that are spread over it.
+        Strips of a regular sample.
     """
-    shape = plane.data.shape
-    tile = getattr(plane.data, 'tile_shape', None) or getattr(plane.bad, 'tile_shape', None)
-    if tile is None:
-        stride = sample_stride(plane.data.size)
-        return [(slice(y, y + STRIP * stride, stride), slice(None, None, stride))
-                for y in range(0, shape[0], STRIP * stride)]
-    n_tiles = [-(-length // side) for length, side in zip(shape, tile)]
-    # tiles are often whole rows: what one axis does not use of the number goes to the other
-    n_x = min(n_tiles[1], int(np.sqrt(MAX_TILES)))
-    n_y = min(n_tiles[0], MAX_TILES // n_x)
-    n_x = min(n_tiles[1], MAX_TILES // n_y)
-    stride = sample_stride(n_y * n_x * min(tile[0], shape[0]) * min(tile[1], shape[1]))
-    rows, columns = (np.linspace(0, n - 1, k).astype(int) * side for n, k, side in zip(n_tiles, (n_y, n_x), tile))
-    return [(slice(y, y + tile[0], stride), slice(x, x + tile[1], stride)) for y in rows for x in columns]
-
-
-def sample_stride(size):
-    """Step along both axes between the pixels of a sample of an image of so many pixels."""
-    return max(1, int(np.sqrt(size / MAX_SAMPLES)))
+    stride = max(1, int(np.sqrt(shape[0] * shape[1] / MAX_SAMPLES)))
+    return [(slice(y, y + STRIP * stride, stride), slice(None, None, stride))
+            for y in range(0, shape[0], STRIP * stride)]
 
 
 def sample_pixels(data, parts):
@@ -60,7 +41,7 @@ def sample_pixels(data, parts):
 
 def sky_and_noise(plane):
     """Clipped median and standard deviation of a plane's pixels, from a sample of them."""
-    parts = sample_regions(plane)
+    parts = sample_regions(plane.data.shape)
     values = sample_pixels(plane.data, parts).astype(np.float64)
     good = np.isfinite(values)
     if plane.bad is not None:

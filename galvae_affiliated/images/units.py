@@ -7,17 +7,18 @@ import astropy.units as u
 import numpy as np
 from astropy.wcs.utils import proj_plane_pixel_area
 
-__all__ = ['calibration', 'flux_factor', 'header_unit', 'parse_unit', 'pixel_area', 'stated_calibration']
-
 NANOMAGGY = 3631e-9  # janskys; an AB magnitude of 22.5
 ZERO_POINT_NANOMAGGY = 22.5
 # spellings in the headers of surveys that astropy does not know
-SPELLINGS = {'nanomaggies': 'nmgy', 'nanomaggy': 'nmgy', 'nanomaggie': 'nmgy', 'maggies': 'mgy', 'maggy': 'mgy',
-             'nmaggy': 'nmgy', 'nmgy': 'nmgy', 'microjy': 'uJy', 'microjansky': 'uJy', 'njy': 'nJy'}
-# no flux on its own: a zero point has to say how bright one of them is
-COUNTS = {'', 'adu', 'dn', 'count', 'counts', 'ct', 'e', 'e-', 'electron', 'electrons', 'counts/s', 'adu/s', 'dn/s',
-          'electron/s', 'electrons/s', 'e-/s', 'e/s', 'ct/s', 'count/s', 'counts/sec', 'electrons/sec'}
-ZERO_POINT_KEYWORDS = ('MAGZERO', 'MAGZPT', 'MAGZP', 'MAG_ZP', 'ZEROPNT', 'ZEROPOINT', 'ZPT', 'ZP', 'PHOTZP')
+SPELLINGS = {'nanomaggies': 'nmgy', 'nanomaggy': 'nmgy', 'nanomaggie': 'nmgy', 'maggies': 'mgy',
+             'maggy': 'mgy', 'nmaggy': 'nmgy', 'nmgy': 'nmgy', 'microjy': 'uJy',
+             'microjansky': 'uJy', 'njy': 'nJy'}
+# no flux on its own: a zero point has to state how bright one of them is
+COUNTS = {'', 'adu', 'dn', 'count', 'counts', 'ct', 'e', 'e-', 'electron', 'electrons', 'counts/s',
+          'adu/s', 'dn/s', 'electron/s', 'electrons/s', 'e-/s', 'e/s', 'ct/s', 'count/s',
+          'counts/sec', 'electrons/sec'}
+ZERO_POINT_KEYWORDS = ('MAGZERO', 'MAGZPT', 'MAGZP', 'MAG_ZP', 'ZEROPNT', 'ZEROPOINT', 'ZPT', 'ZP',
+                       'PHOTZP')
 # surveys whose images state no unit but are documented to be in nanomaggies
 NANOMAGGY_SURVEYS = ('DECALS', 'DES', 'LEGACYSURVEY', 'LEGACY SURVEYS', 'BASS', 'MZLS', 'SDSS')
 STATED_COUNTS = 'counts'
@@ -49,8 +50,9 @@ def flux_factor(unit):
             return float(flux / NANOMAGGY), per_area
         except u.UnitsError:  # magnitudes raise others than UnitConversionError
             continue
-    raise ValueError(f"'{unit}' is not a flux unit; expected nanomaggies ('nmgy'), a flux density such as 'uJy', "
-                     "one per solid angle such as 'MJy/sr', or counts with a zero point")
+    raise ValueError(f"'{unit}' is not a flux unit; expected nanomaggies ('nmgy'), a flux density "
+                     "such as 'uJy', one per solid angle such as 'MJy/sr', or counts with "
+                     'a zero point')
 
 
 def parse_unit(value):
@@ -83,7 +85,8 @@ def parse_unit(value):
         try:
             return u.Unit(text)
         except (ValueError, TypeError):
-            raise ValueError(f"'{value}' is not a unit; expected one such as 'nmgy', 'uJy' or 'MJy/sr'") from None
+            raise ValueError(f"'{value}' is not a unit; expected one such as 'nmgy', 'uJy' "
+                             "or 'MJy/sr'") from None
 
 
 def zero_point_factor(zero_point):
@@ -95,7 +98,7 @@ def zero_point_factor(zero_point):
 
 def header_unit(header):
     """
-    What a FITS header says of the unit.
+    What a FITS header states of the unit.
 
     Returns
     -------
@@ -106,7 +109,8 @@ def header_unit(header):
     """
     if header is None:
         return None, None
-    zero_point = next((float(header[k]) for k in ZERO_POINT_KEYWORDS if is_number(header.get(k))), None)
+    zero_point = next((float(header[key]) for key in ZERO_POINT_KEYWORDS
+                       if _is_number(header.get(key))), None)
     try:
         unit = parse_unit(header.get('BUNIT', ''))
         if unit is not None:
@@ -120,35 +124,44 @@ def header_unit(header):
     return None, zero_point
 
 
-def is_number(value):
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and math.isfinite(value)
+def _is_number(value):
+    is_real = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    return is_real and math.isfinite(value)
 
 
 def pixel_area(wcs, pixel_scale):
-    """Area of a pixel in square arcseconds, None if nobody says; what the user says counts most."""
+    """Area of a pixel in square arcseconds, None if unknown; ``pixel_scale`` goes before a WCS."""
     if pixel_scale is not None:
         if not pixel_scale > 0 or not np.isfinite(pixel_scale):
-            raise ValueError(f'pixel_scale is {pixel_scale}; expected a positive number of arcseconds')
+            raise ValueError(f'pixel_scale is {pixel_scale}; '
+                             'expected a positive number of arcseconds')
         return float(pixel_scale) ** 2
     return None if wcs is None else float(proj_plane_pixel_area(wcs)) * 3600.0 ** 2
 
 
 def stated_calibration(unit, zero_point, bands):
-    """(unit, zero point) of each band that the user states: (None, None) if nothing, `STATED_COUNTS` for counts."""
+    """
+    (unit, zero point) of each band that the user states.
+
+    (None, None) where nothing is stated, `STATED_COUNTS` for a unit of counts.
+    """
     parsed = None if unit is None else parse_unit(unit) or STATED_COUNTS
     if parsed not in (None, STATED_COUNTS):
         flux_factor(parsed)
         if zero_point is not None:
-            raise ValueError(f"the unit is '{unit}' and there is a zero point; a zero point goes with counts alone")
+            raise ValueError(f"the unit is '{unit}' and there is a zero point; "
+                             'a zero point goes with counts alone')
     if zero_point is None:
         return [(parsed, None)] * len(bands)
     if isinstance(zero_point, dict):
         missing = [band for band in bands if band not in zero_point]
         if missing:
-            raise ValueError(f'zero_point names {", ".join(zero_point)}; band {missing[0]} is missing')
+            raise ValueError(f'zero_point names {", ".join(zero_point)}; '
+                             f'band {missing[0]} is missing')
         return [(STATED_COUNTS, zero_point[band]) for band in bands]
     if not np.isscalar(zero_point):
-        raise TypeError(f'zero_point is a {type(zero_point).__name__}; expected a number, or a dict of band to number')
+        raise TypeError(f'zero_point is a {type(zero_point).__name__}; '
+                        'expected a number, or a dict of band to number')
     return [(STATED_COUNTS, zero_point)] * len(bands)
 
 
@@ -157,8 +170,9 @@ def calibration(plane, unit, zero_point, area):
     if unit is None:
         unit, zero_point = plane.unit, plane.zero_point
     elif unit is STATED_COUNTS:
-        # the user says what a number is; the header may still say how bright one is
-        unit, zero_point = None, plane.zero_point if zero_point is None else zero_point
+        # the user states what a number is; the header may still state how bright one is
+        unit = None
+        zero_point = plane.zero_point if zero_point is None else zero_point
     if unit is not None:
         factor, per_area = flux_factor(unit)
         return factor if per_area else (factor / area if area else None)

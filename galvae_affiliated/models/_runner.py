@@ -1,173 +1,15 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The only importer of ONNX Runtime: sessions that run where they were asked to, batches of fixed shape, byte order."""
+"""Graphs that run over any number of rows, in batches of fixed shape."""
 
-import contextlib
-import functools
-import importlib.util
-import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 
-from galvae_affiliated.exceptions import DeviceError
-from galvae_affiliated.models._devices import (
-    BATCH_SIZE,
-    DEVICES,
-    NAMES,
-    NEEDS,
-    check_device,
-    missing_library,
-    providers,
-    residual_graph,
-    usable_threads,
-)
+from galvae_affiliated.models._devices import BATCH_SIZE, check_device, usable_threads
+from galvae_affiliated.models._sessions import start_session
 
-__all__ = ['GraphRunner', 'available_devices', 'device_starts', 'runtime_version']
-
-SILENT, WARNINGS = 4, 2  # severities: fatal messages alone, and the library's own default
-
-
-def runtime_version():
-    """Version of ONNX Runtime."""
-    import onnxruntime
-
-    return onnxruntime.__version__
-
-
-def available_devices():
-    """Devices that this build of ONNX Runtime knows; whether one starts is told by trying."""
-    import onnxruntime
-
-    built = onnxruntime.get_available_providers()
-    return [device for device, provider in DEVICES.items() if provider in built]
-
-
-def start_session(graph, device, batch_size, precision='float32'):
-    """
-    An inference session on the device, or an error.
-
-    Parameters
-    ----------
-    graph : bytes
-        A serialised ONNX model.
-    device : {'auto', 'cpu', 'cuda', 'tensorrt'}
-        'auto' takes CUDA where it starts and the CPU otherwise, never
-        TensorRT: to build its engines takes minutes.
-    batch_size : int
-        Rows a call; on a GPU each call must have just these.
-    precision : {'float32', 'float16'}, optional
-
-    Returns
-    -------
-    session : `onnxruntime.InferenceSession`
-    device : str
-        The device that runs.
-
-    Raises
-    ------
-    ValueError
-        For another name of a device, or half precision on a CPU.
-    DeviceError
-        If the device that was asked for, or any that computes in half precision, did not start.
-    """
-    check_device(device, precision)
-    if device == 'auto':
-        device = 'cuda' if device_starts('cuda') else 'cpu'
-        if (device, precision) == ('cpu', 'float16'):
-            raise DeviceError("precision 'float16' was asked for, but no GPU started; use precision='float32'")
-    chosen = providers(device, graph, batch_size, precision, runtime_version())
-    if device == 'cpu':
-        return quiet_session(graph, session_options(), chosen), device
-    if device not in available_devices():
-        raise DeviceError(f'device {device!r} was asked for, but this ONNX Runtime is built without {NAMES[device]}; '
-                          "install onnxruntime-gpu in place of onnxruntime, or use device='cpu'")
-    options = session_options()
-    for name in row_dimensions(graph):
-        # where all shapes are known the graph is simpler, and TensorRT builds one engine for it
-        options.add_free_dimension_override_by_name(name, batch_size)
-    session, reason = try_session(graph, options, chosen)
-    if session is None and preload_libraries():
-        session, reason = try_session(graph, options, chosen)
-    if session is None:
-        reason = missing_library(device, library_folder()) or reason or NEEDS[device]
-        raise DeviceError(f"device {device!r} was asked for, but {NAMES[device]} did not start: {reason}; "
-                          "device='cpu' does without")
-    return session, device
-
-
-@functools.cache
-def device_starts(device):
-    """Whether a device starts, tried once a process with a graph so small that it costs nothing."""
-    if device not in available_devices():
-        return False
-    try:
-        start_session(residual_graph(), device, 1)
-    except DeviceError:
-        return False
-    return True
-
-
-def session_options():
-    """
-    Options of any session.
-
-    An operator has one thread: batches run side by side instead (`GraphRunner.each`), so that no thread waits for
-    another after every operator, or for one that makes cutouts.
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = SILENT
-    return options
-
-
-def row_dimensions(graph):
-    """Names that a graph gives to the number of rows of its inputs."""
-    session = quiet_session(graph, session_options(), [DEVICES['cpu']])
-    return {entry.shape[0] for entry in session.get_inputs() if isinstance(entry.shape[0], str)}
-
-
-def try_session(graph, options, chosen):
-    """A session, None if the first provider does not run it; and what ONNX Runtime says of that, if anything."""
-    try:
-        session = quiet_session(graph, options, chosen)
-    except Exception as error:  # those of ONNX Runtime have no base in common
-        return None, str(error).partition('\n')[0]
-    # ONNX Runtime goes on with the CPU without a word where a provider does not start
-    return (session if session.get_providers()[0] == chosen[0][0] else None), ''
-
-
-def quiet_session(graph, options, chosen):
-    """A session whose construction does not write to the standard error stream."""
-    import onnxruntime
-
-    onnxruntime.set_default_logger_severity(SILENT)
-    try:
-        # its fallback prints, and runs on another device than the one that was asked for
-        return onnxruntime.InferenceSession(graph, options, providers=chosen, enable_fallback=0)
-    finally:
-        onnxruntime.set_default_logger_severity(WARNINGS)
-
-
-def preload_libraries():
-    """Load the libraries of CUDA that pip installed, which the system does not find; False if there are none."""
-    import onnxruntime
-
-    if importlib.util.find_spec('nvidia') is None or not hasattr(onnxruntime, 'preload_dlls'):
-        return False
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
-        onnxruntime.preload_dlls()
-    return True
-
-
-def library_folder():
-    """Where ONNX Runtime keeps its part for each device."""
-    import onnxruntime
-
-    return Path(onnxruntime.__file__).parent / 'capi'
+LOCK = threading.RLock()  # threads that share a runner build its session once
 
 
 class GraphRunner:
@@ -184,9 +26,10 @@ class GraphRunner:
     graph : bytes
         A serialised ONNX model whose inputs all have rows as first axis.
     device, batch_size, precision : optional
-        See `start_session`.
+        See `~galvae_affiliated.models._sessions.start_session`.
     n_threads : int, optional
-        Batches that run side by side on a CPU; None takes `n_threads`.
+        Batches that run side by side on a CPU; None takes the processors that the process
+        may use.
 
     Raises
     ------
@@ -194,39 +37,57 @@ class GraphRunner:
         For a batch size or threads below 1, or names that do not exist.
     """
 
-    def __init__(self, graph, *, device='auto', batch_size=BATCH_SIZE, n_threads=None, precision='float32'):
-        for name, value in (('batch_size', batch_size), ('n_threads', n_threads)):
-            if value is not None and value < 1:
-                raise ValueError(f'{name} is {value}; expected at least 1')
+    def __init__(self, graph, *, device='auto', batch_size=BATCH_SIZE, n_threads=None,
+                 precision='float32'):
+        check_counts(batch_size=batch_size, n_threads=n_threads)
         check_device(device, precision)
-        self.graph, self.requested_device, self.batch_size = graph, device, int(batch_size)
-        self.n_threads, self.precision = n_threads, precision
+        self.graph = graph
+        self.requested_device = device
+        self.batch_size = int(batch_size)
+        self.n_threads = n_threads
+        self.precision = precision
         self._session = self._device = self._workers = None
 
     def __getstate__(self):
         return {**self.__dict__, '_session': None, '_device': None, '_workers': None}
 
     def start(self):
-        """Build the session unless there is one; raises `DeviceError` if the device does not start."""
+        """
+        Build the session unless there is one.
+
+        Raises
+        ------
+        DeviceError
+            If the device does not start.
+        """
         if self._session is None:
-            session, self._device = start_session(self.graph, self.requested_device, self.batch_size, self.precision)
-            # a GPU is one, and takes its batches one after the other
-            self._workers = (self.n_threads or usable_threads()) if self._device == 'cpu' else 1
-            self._session = session
+            with LOCK:
+                if self._session is None:
+                    self._start()
         return self._session
 
+    def _start(self):
+        session, self._device = start_session(self.graph, self.requested_device,
+                                              self.batch_size, self.precision)
+        # a GPU is one, and takes its batches one after the other
+        on_cpu = self._device == 'cpu'
+        self._workers = (self.n_threads or usable_threads()) if on_cpu else 1
+        self._session = session
+
     def warm_up(self):
-        """Build the session and, on a GPU, run a batch of zeros: the first one takes seconds there."""
+        """Build the session and, on a GPU, run a batch of zeros: the first takes seconds."""
         session = self.start()
         if self.device != 'cpu':
-            zeros = {entry.name: np.zeros([n if isinstance(n, int) else self.batch_size for n in entry.shape],
-                                          np.int64 if entry.type == 'tensor(int64)' else np.float32)
-                     for entry in session.get_inputs()}
+            zeros = {}
+            for entry in session.get_inputs():
+                shape = [n if isinstance(n, int) else self.batch_size for n in entry.shape]
+                kind = np.int64 if entry.type == 'tensor(int64)' else np.float32
+                zeros[entry.name] = np.zeros(shape, kind)
             self.run_batch(zeros, [entry.name for entry in session.get_outputs()])
 
     @property
     def device(self):
-        """The device that runs: 'cpu', 'cuda' or 'tensorrt'."""
+        """The device that runs: 'cpu' or 'cuda'."""
         self.start()
         return self._device
 
@@ -249,7 +110,9 @@ class GraphRunner:
         slices : list of slice
             None for no rows.
         """
-        size = self.batch_size if self.device != 'cpu' else min(self.batch_size, max(1, -(-n_rows // self.workers)))
+        size = self.batch_size
+        if self.device == 'cpu':
+            size = min(size, max(1, -(-n_rows // self.workers)))
         return [slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
 
     def each(self, function, batches):
@@ -262,7 +125,8 @@ class GraphRunner:
             for batch in batches:
                 function(batch)
             return
-        with ThreadPoolExecutor(min(self.workers, len(batches)), thread_name_prefix='galvae-network') as pool:
+        n_workers = min(self.workers, len(batches))
+        with ThreadPoolExecutor(n_workers, thread_name_prefix='galvae-network') as pool:
             for _ in pool.map(function, batches):
                 pass  # what was raised is raised here
 
@@ -282,14 +146,18 @@ class GraphRunner:
         arrays : list of (N, ...) arrays
         """
         inputs = {name: np.asarray(value) for name, value in inputs.items()}
-        n_rows, arrays, lock = len(next(iter(inputs.values()))), [], threading.Lock()
+        n_rows = len(next(iter(inputs.values())))
+        arrays = []
+        lock = threading.Lock()
 
         def run(rows):
-            values = [value.numpy() for value in self.run_batch(self.batch(inputs, rows), outputs)]
+            results = self.run_batch(self.batch(inputs, rows), outputs)
+            values = [value.numpy() for value in results]
             with lock:
-                # whichever is first tells the shapes of the results
+                # whichever is first has the shapes of the results
                 if not arrays:
-                    arrays.extend(np.empty((n_rows, *value.shape[1:]), value.dtype) for value in values)
+                    arrays.extend(np.empty((n_rows, *value.shape[1:]), value.dtype)
+                                  for value in values)
             for array, value in zip(arrays, values):
                 array[rows] = value[:rows.stop - rows.start]
 
@@ -298,7 +166,9 @@ class GraphRunner:
 
     def batch(self, inputs, rows):
         """
-        Some rows of all inputs, as the session takes them: the last one is repeated, see `padded_size`.
+        Some rows of all inputs, as the session takes them.
+
+        The last one is repeated, see `padded_size`.
 
         Parameters
         ----------
@@ -346,18 +216,26 @@ class GraphRunner:
         session = self.start()
         binding = session.io_binding()
         for name, value in inputs.items():
-            bind = binding.bind_cpu_input if isinstance(value, np.ndarray) else binding.bind_ortvalue_input
-            bind(name, value)
+            if isinstance(value, np.ndarray):
+                binding.bind_cpu_input(name, value)
+            else:
+                binding.bind_ortvalue_input(name, value)
         for name in outputs:
-            # TensorRT's results are in the memory of CUDA
-            binding.bind_output(name, 'cpu' if self.device == 'cpu' else 'cuda')
+            binding.bind_output(name, self.device)
         session.run_with_iobinding(binding)
         return binding.get_outputs()
 
 
+def check_counts(**counts):
+    """Raise ValueError for a number of rows or threads that is below one; None stands for any."""
+    for name, value in counts.items():
+        if value is not None and value < 1:
+            raise ValueError(f'{name} is {value}; expected at least 1')
+
+
 def native_rows(array, size):
     """
-    An array of ``size`` rows in the machine's byte order, the last one repeated after those that are given.
+    An array of ``size`` rows in the machine's byte order, the last one given repeated.
 
     ONNX Runtime takes FITS's byte order without a word and computes nonsense.
     Repeated rows, and not zeros: a graph may take a longer way if any row needs it.

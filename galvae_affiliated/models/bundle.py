@@ -3,29 +3,19 @@
 
 import functools
 import hashlib
-import io
-import json
-import os
-import zipfile
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
+from galvae_affiliated._atomic import check_output, replacing
 from galvae_affiliated.exceptions import BundleError
-from galvae_affiliated.models._devices import BATCH_SIZE, check_device
-from galvae_affiliated.models._runner import GraphRunner
+from galvae_affiliated.models._archive import pack, unpack
+from galvae_affiliated.models.engine import Engine
+from galvae_affiliated.models.manifest import Manifest
+from galvae_affiliated.models.self_test import SELF_TEST, verify
 
 __all__ = ['ModelBundle']
-
-SCHEMA_VERSION = 1
-DIGEST_MARK = b'galvae-sha256:'
-DIGEST_SIZE = 64
-# keys of the manifest that the package reads; a bundle without them is refused
-REQUIRED = ('schema_version', 'name', 'version', 'input', 'renderings', 'latents', 'questions', 'reconstruction',
-            'parts')
-GRAPHS = ('encoder.onnx', 'decoder.onnx')
-HEADS = 'heads.onnx'  # a model that answers no question has none
-SELF_TEST = 'self_test.npz'
 
 
 class ModelBundle:
@@ -41,24 +31,35 @@ class ModelBundle:
     manifest : dict
         What the model is; see the documentation's page on bundles.
     parts : dict of str to bytes
-        'encoder.onnx', 'decoder.onnx' and 'self_test.npz', and 'heads.onnx' if the model answers questions.
+        'encoder.onnx', 'decoder.onnx' and 'self_test.npz', 'heads.onnx' if the model answers
+        questions, and 'quantities.onnx' if it was taught quantities.
 
     Raises
     ------
     BundleError
-        If a part or a key of the manifest is missing, a part does not have the
-        SHA-256 that the manifest states, or the schema is a later one.
+        If a part or an entry of the manifest is missing or wrong, a part does not have the
+        SHA-256 that the manifest states, or the schema is another.
     """
 
-    runner_class = GraphRunner  # of the graphs
-
     def __init__(self, manifest, parts):
-        check_manifest(manifest, parts)
-        self._manifest = json.loads(json.dumps(manifest))
-        self._parts = dict(parts)
+        self._manifest = Manifest.parse(manifest)
+        self._parts = MappingProxyType(dict(parts))
+        self._check_parts()
+
+    def _check_parts(self):
+        needed = ['encoder.onnx', 'decoder.onnx', SELF_TEST]
+        needed += ['heads.onnx'] * bool(self.questions)
+        needed += ['quantities.onnx'] * bool(self._manifest.quantities)
+        missing = [part for part in needed if part not in self._parts]
+        if missing:
+            raise BundleError(f'the bundle lacks {", ".join(missing)}')
+        for part, content in self._parts.items():
+            if hashlib.sha256(content).hexdigest() != self._manifest.parts.get(part):
+                raise BundleError(f'{part} does not have the SHA-256 that the manifest states')
 
     def __repr__(self):
-        return f'<ModelBundle {self.id}: {self.n_latents} latents, {len(self.questions)} questions>'
+        return (f'<ModelBundle {self.id}: {self.n_latents} latents, '
+                f'{len(self.questions)} questions>')
 
     def __copy__(self):
         return self
@@ -66,6 +67,9 @@ class ModelBundle:
     def __deepcopy__(self, memo):
         # scikit-learn's clone copies parameters deeply; a frozen bundle is its own copy
         return self
+
+    def __reduce__(self):
+        return type(self), (self._manifest.raw, dict(self._parts))
 
     def __eq__(self, other):
         return isinstance(other, ModelBundle) and self.sha256 == other.sha256
@@ -75,18 +79,23 @@ class ModelBundle:
 
     @property
     def manifest(self):
-        """dict : A copy of the manifest."""
-        return json.loads(json.dumps(self._manifest))
+        """`~galvae_affiliated.models.Manifest` : What the model is."""
+        return self._manifest
+
+    @property
+    def parts(self):
+        """mapping of str to bytes : The files of the bundle but for the manifest."""
+        return self._parts
 
     @functools.cached_property
     def sha256(self):
         """str : Hash of the manifest, which holds the hashes of all parts."""
-        return hashlib.sha256(canonical_json(self._manifest)).hexdigest()
+        return hashlib.sha256(self._manifest.content).hexdigest()
 
     @property
     def name(self):
         """str : Name of the model."""
-        return self._manifest['name']
+        return self._manifest.name
 
     @property
     def id(self):
@@ -95,38 +104,38 @@ class ModelBundle:
 
     @property
     def same_latents(self):
-        """list of str : Ids of the models that give the same latents: this one, and those whose encoder it took."""
-        return [self.id, *self._manifest['latents'].get('same_as', [])]
+        """list of str : Ids of the models that give the same latents, this one first."""
+        return [self.id, *self._manifest.same_as]
 
     @property
     def n_latents(self):
         """int : Length of the latent vector."""
-        return self._manifest['latents']['n_latents']
+        return self._manifest.n_latents
 
     @property
     def n_pose(self):
         """int : Length of the pose vector."""
-        return self._manifest['latents']['n_pose']
+        return self._manifest.n_pose
+
+    @property
+    def frame(self):
+        """`~galvae_affiliated.cutouts.ModelFrame` : How images enter."""
+        return self._manifest.frame
 
     @property
     def grid(self):
         """int : Side of a cutout in pixels."""
-        return self._manifest['input']['grid']
+        return self.frame.grid
 
     @property
     def field_of_view(self):
         """float : Side of a cutout in units of petroR90."""
-        return self._manifest['input']['field_of_view']
+        return self.frame.field_of_view
 
     @property
     def questions(self):
-        """dict : Question to its answers, in the order of the heads' columns."""
-        return {q: list(entry['answers']) for q, entry in self._manifest['questions'].items()}
-
-    @property
-    def renderings(self):
-        """list of dict : The doors into the encoder, in the order of the graph's table."""
-        return self.manifest['renderings']
+        """mapping : Question to its answers, in the order of the columns of the heads."""
+        return {name: list(entry.answers) for name, entry in self._manifest.questions.items()}
 
     def rendering_index(self, names):
         """
@@ -146,47 +155,75 @@ class ModelBundle:
         ValueError
             For a name that the model does not know.
         """
-        known = [entry['name'] for entry in self._manifest['renderings']]
+        known = [entry.name for entry in self.frame.renderings]
         unique, inverse = np.unique(np.asarray(names, dtype=str), return_inverse=True)
         unknown = [str(name) for name in unique if name not in known]
         if unknown:
-            raise ValueError(f'the model {self.name} has no rendering {unknown[0]!r}; it has {", ".join(known)}')
-        return np.array([known.index(name) for name in unique], dtype=np.int64)[inverse.ravel()]
+            raise ValueError(f'the model {self.name} has no rendering {unknown[0]!r}; '
+                             f'it has {", ".join(known)}')
+        index = np.array([known.index(name) for name in unique], dtype=np.int64)
+        return index[inverse.ravel()]
 
-    def runner(self, graph, *, device='auto', batch_size=BATCH_SIZE, n_threads=None, precision='float32'):
+    def graph(self, part, precision='float32'):
         """
-        A runner of one of the graphs.
+        One of the ONNX graphs.
 
         Parameters
         ----------
-        graph : {'encoder', 'decoder', 'heads', 'targets'}
-        device : {'auto', 'cpu', 'cuda', 'tensorrt'}
-            'auto' takes CUDA where it starts and the CPU otherwise.
-        batch_size : int
-            Rows a call of the graph.
-        n_threads : int, optional
-            Threads on the CPU; None takes the processors that the process may use.
-        precision : {'float32', 'float16'}
-            'float16' takes the part of the bundle that computes in half
-            precision, which only encoder and decoder may have; for GPUs.
+        part : {'encoder', 'decoder', 'heads', 'quantities'}
+        precision : {'float32', 'float16'}, optional
+            'float16' takes the graph that computes in half precision.
 
         Returns
         -------
-        runner : `~galvae_affiliated.models._runner.GraphRunner`
+        graph : bytes
 
         Raises
         ------
-        ValueError
-            For names that do not exist, half precision on the CPU, or a batch size or threads below 1.
         BundleError
             If the bundle does not have the graph in this precision.
         """
-        part = f'{graph}.onnx' if precision == 'float32' else f'{graph}.{precision}.onnx'
-        check_device(device, precision)
-        if part not in self._parts:
-            raise BundleError(f'{self.id} has no {part}; it has {", ".join(self._parts)}')
-        return self.runner_class(self._parts[part], device=device, batch_size=batch_size, n_threads=n_threads,
-                                 precision=precision)
+        name = f'{part}.onnx' if precision == 'float32' else f'{part}.{precision}.onnx'
+        if name not in self._parts:
+            raise BundleError(f'{self.id} has no {name}; it has {", ".join(self._parts)}')
+        return self._parts[name]
+
+    @classmethod
+    def from_parts(cls, manifest, parts):
+        """
+        A bundle of these parts, whose hashes are written into the manifest.
+
+        Parameters
+        ----------
+        manifest : dict
+            Without ``parts``, or with those of another bundle.
+        parts : dict of str to bytes
+
+        Returns
+        -------
+        bundle : `ModelBundle`
+        """
+        hashes = {name: hashlib.sha256(content).hexdigest() for name, content in parts.items()}
+        return cls({**manifest, 'parts': hashes}, parts)
+
+    def replaced(self, manifest=None, parts=None):
+        """
+        Another bundle, with some entries of the manifest or some parts in place of these.
+
+        Parameters
+        ----------
+        manifest : dict, optional
+            All entries; None keeps those of this bundle.
+        parts : dict of str to bytes or None, optional
+            New and changed parts; None removes one.
+
+        Returns
+        -------
+        bundle : `ModelBundle`
+        """
+        merged = {**self._parts, **(parts or {})}
+        kept = {name: content for name, content in merged.items() if content is not None}
+        return self.from_parts(self._manifest.raw if manifest is None else manifest, kept)
 
     @classmethod
     def read(cls, source):
@@ -200,7 +237,7 @@ class ModelBundle:
 
         Returns
         -------
-        model : `ModelBundle`
+        bundle : `ModelBundle`
 
         Raises
         ------
@@ -230,58 +267,41 @@ class ModelBundle:
         ------
         FileExistsError
             If the file exists and ``overwrite`` is false.
+        FileNotFoundError
+            If there is no such folder.
         """
-        path = Path(path)
-        if path.exists() and not overwrite:
-            raise FileExistsError(f'{path} exists; overwrite=True replaces it')
-        unfinished = path.with_name(path.name + '.part')
-        try:
-            unfinished.write_bytes(pack(self._manifest, self._parts))
-            os.replace(unfinished, path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        check_output(path, overwrite)
+        with replacing(path) as unfinished:
+            unfinished.write_bytes(pack(self._manifest.content, self._parts))
 
     def verify(self, *, device='auto', precision='float32'):
         """
-        Run the self-test and compare with what the model gave when it was made.
+        Run the self-test of every part and compare with what it gave when it was made.
 
         Parameters
         ----------
-        device : {'auto', 'cpu', 'cuda', 'tensorrt'}
+        device : {'auto', 'cpu', 'cuda'}
         precision : {'float32', 'float16'}
             Of encoder and decoder.
 
         Returns
         -------
         report : dict
-            ``device`` that ran, and the largest absolute difference of each output.
+            ``device`` that ran, and the largest difference of each output, such as
+            'encoder/latent_mean'.
 
         Raises
         ------
         BundleError
-            If an output differs by more than the tolerance in the manifest, or
-            the bundle has no graphs or no tolerance of this precision.
+            If an output differs by more than the tolerance in the manifest, a part cannot be
+            run or has no self-test, or the bundle has no graphs or no tolerance of this
+            precision.
         ValueError
             For half precision on the CPU.
         DeviceError
             If the device does not start.
         """
-        vectors = dict(np.load(io.BytesIO(self._parts[SELF_TEST])))
-        options = {'device': device, 'precision': precision}
-        encoder = self.runner('encoder', **options)
-        mean, logvar, pose = encoder({k: vectors[k] for k in ('image', 'rendering')},
-                                     ['latent_mean', 'latent_logvar', 'latent_pose'])
-        image, = self.runner('decoder', **options)({k: vectors[k] for k in ('latent', 'pose')}, ['composite'])
-        found = {'encoded': mean, 'logvar': logvar, 'encoded_pose': pose, 'decoded': image}
-        if self.questions:
-            found['fractions'], = self.runner('heads', device=device)({'latent': vectors['latent']}, ['fractions'])
-        report = {name: float(np.abs(value - vectors[name]).max(initial=0.0)) for name, value in found.items()}
-        tolerance = self.tolerance(encoder.device, precision)
-        worst = max(report, key=report.get)
-        if not report[worst] <= tolerance:
-            raise BundleError(f'{self.id} fails its self-test on {encoder.device} in {precision}: {worst} differs by '
-                              f'{report[worst]:.2g}, more than {tolerance:.2g}')
-        return {'device': encoder.device, **report}
+        return verify(self, Engine(device=device, precision=precision))
 
     def tolerance(self, device, precision='float32'):
         """
@@ -289,72 +309,14 @@ class ModelBundle:
 
         Parameters
         ----------
-        device : {'cpu', 'cuda', 'tensorrt'}
+        device : {'cpu', 'cuda'}
         precision : {'float32', 'float16'}
 
         Returns
         -------
         tolerance : float
         """
-        # both compute on a GPU, in another order than a CPU does
-        kind = precision if precision != 'float32' else device.replace('tensorrt', 'cuda')
-        tolerances = self._manifest.get('self_test_tolerance', {})
-        if kind not in tolerances:
+        kind = precision if precision != 'float32' else device
+        if kind not in self._manifest.tolerance:
             raise BundleError(f'{self.id} states no tolerance of its self-test for {kind}')
-        return tolerances[kind]
-
-
-def check_manifest(manifest, parts):
-    """Refuse what this version cannot use, naming the reason."""
-    if not isinstance(manifest, dict) or 'schema_version' not in manifest:
-        raise BundleError('the manifest states no schema version')
-    if manifest['schema_version'] != SCHEMA_VERSION:
-        raise BundleError(f'the bundle has schema version {manifest["schema_version"]}; this version of '
-                          f'galvae_affiliated reads {SCHEMA_VERSION}: upgrade one of them')
-    missing = [key for key in REQUIRED if key not in manifest]
-    needed = [*GRAPHS, SELF_TEST] + [HEADS] * bool(manifest.get('questions'))
-    missing += [part for part in needed if part not in parts]
-    if missing:
-        raise BundleError(f'the bundle lacks {", ".join(missing)}')
-    for part, content in parts.items():
-        if hashlib.sha256(content).hexdigest() != manifest['parts'].get(part):
-            raise BundleError(f'{part} does not have the SHA-256 that the manifest states')
-
-
-def canonical_json(manifest):
-    """The manifest as it is hashed and written; the order of the questions is that of the heads' columns."""
-    return json.dumps(manifest, indent=1).encode()
-
-
-def pack(manifest, parts):
-    """Bytes of a bundle; the same model gives the same bytes."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, 'w', zipfile.ZIP_DEFLATED) as archive:
-        for name, content in {'manifest.json': canonical_json(manifest), **parts}.items():
-            # a fixed date: the archive depends on its content alone
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
-        archive.comment = DIGEST_MARK + b'0' * DIGEST_SIZE
-    body = buffer.getvalue()[:-DIGEST_SIZE]
-    return body + hashlib.sha256(body).hexdigest().encode()
-
-
-def unpack(content):
-    """Manifest and parts of a bundle's bytes."""
-    if not content.startswith(b'PK') or DIGEST_MARK not in content[-DIGEST_SIZE - len(DIGEST_MARK):]:
-        raise BundleError('this is not a model bundle, or it is cut short')
-    body, digest = content[:-DIGEST_SIZE], content[-DIGEST_SIZE:]
-    if hashlib.sha256(body).hexdigest().encode() != digest:
-        raise BundleError('the file is damaged: its SHA-256 is not the one written at its end')
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    try:
-        manifest = json.loads(parts.pop('manifest.json'))
-    except (KeyError, ValueError):
-        raise BundleError('there is no readable manifest.json in it') from None
-    return manifest, parts
-
-
-def replaced_parts(manifest, parts, changes):
-    """A manifest and parts with some parts changed or added, and the hashes of all."""
-    parts = {**parts, **changes}
-    return {**manifest, 'parts': {name: hashlib.sha256(content).hexdigest() for name, content in parts.items()}}, parts
+        return self._manifest.tolerance[kind]

@@ -1,22 +1,21 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Cutouts to latents and back, by the graphs of a model alone."""
 
-import functools
-import os
 from dataclasses import dataclass
 
+import astropy.units as u
 import numpy as np
 
 from galvae_affiliated.cutouts.stack import CutoutStack
 from galvae_affiliated.flags import GalvaeFlags
-from galvae_affiliated.models._devices import BATCH_SIZE, residual_graph
-from galvae_affiliated.models._runner import GraphRunner
+from galvae_affiliated.models._column import Column
+from galvae_affiliated.models.engine import Engine
 from galvae_affiliated.models.registry import get_model
 
-__all__ = ['Encoder', 'Encoding', 'reduced_chi2', 'scalar_names']
+__all__ = ['Encoder', 'Encoding', 'reduced_chi2']
 
 POSTERIOR = ['latent_mean', 'latent_logvar', 'latent_pose']
-LEAST_WEIGHT = 1e-6  # of an image, so that one without a pixel that counts has no residual
+MIN_WEIGHT = 1e-6  # of an image, so that one without a pixel that counts has no residual
 
 
 @dataclass(frozen=True)
@@ -55,13 +54,27 @@ class Encoding:
         """(N,) bool array: rows that have latents."""
         return np.isfinite(self.latent).all(axis=1)
 
+    @property
+    def radius_unit(self):
+        """
+        The one unit of the column of radii.
+
+        Arcsec, but pixels where a measured row has no known pixel scale, or none is measured.
+        """
+        return unit_of_radii(self.pixel_scale[self.measured])
+
+    def radius_in(self, unit):
+        """(N,) float32 array: petroR90 in 'arcsec', or in pixels for any other unit."""
+        return self.radius * self.pixel_scale if unit == u.arcsec else self.radius
+
     @classmethod
     def unmeasured(cls, stack, model, *, reconstruction):
         """The `Encoding` of cutouts that nothing is known of yet: NaN in all rows."""
         n = len(stack)
         latent, error = np.full((2, n, model.n_latents), np.nan, dtype=np.float32)
-        pose, chi2 = np.full((n, model.n_pose), np.nan, dtype=np.float32), np.full(n, np.nan, dtype=np.float32)
-        return cls(latent, error, pose, chi2 if reconstruction else None, stack.flags.copy(),
+        pose = np.full((n, model.n_pose), np.nan, dtype=np.float32)
+        chi2 = np.full(n, np.nan, dtype=np.float32) if reconstruction else None
+        return cls(latent, error, pose, chi2, stack.flags.copy(),
                    stack.radius.astype(np.float32), stack.pixel_scale.astype(np.float32))
 
     @classmethod
@@ -73,61 +86,73 @@ class Encoding:
 
         return cls(**{name: join(name) for name in cls.__dataclass_fields__})
 
+    def columns(self, *, scalar_columns=False, radius_unit=None):
+        """
+        What there is to say of the rows.
+
+        Parameters
+        ----------
+        scalar_columns : bool, optional
+            A scalar column a latent in place of vectors.
+        radius_unit : `~astropy.units.Unit`, optional
+            'pix' or 'arcsec'; None takes `radius_unit`.
+
+        Returns
+        -------
+        columns : list of `~galvae_affiliated.models._column.Column`
+        """
+        columns = []
+        for name, values, description, ucd in (
+                ('galvae_latent', self.latent, 'morphology latents', 'src.morph.param'),
+                ('galvae_latent_err', self.latent_err, 'errors of the latents',
+                 'stat.stdev;src.morph.param'),
+                ('galvae_pose', self.pose, 'pose in the cutout', 'src.morph.param')):
+            if not values.shape[1]:
+                continue  # several formats cannot hold a column without width
+            if scalar_columns:
+                names = scalar_names(name, values.shape[1])
+                columns += [Column(scalar, values[:, i], f'{description} {i}', ucd)
+                            for i, scalar in enumerate(names)]
+            else:
+                columns.append(Column(name, values, description, ucd))
+        if self.recon_chi2 is not None:
+            columns.append(Column('galvae_recon_chi2', self.recon_chi2,
+                                  'residual of the decoder', 'stat.fit.chi2'))
+        unit = self.radius_unit if radius_unit is None else radius_unit
+        columns.append(Column('galvae_radius', self.radius_in(unit), 'petroR90 of the cutout',
+                              'phys.angSize', unit=unit))
+        columns.append(Column('galvae_flags', self.flags, 'bits of GalvaeFlags', 'meta.code'))
+        return columns
+
+
+def unit_of_radii(pixel_scales):
+    """Arcsec if each of the (N,) pixel scales of measured rows is known, else pixels."""
+    return u.arcsec if len(pixel_scales) and np.isfinite(pixel_scales).all() else u.pix
+
 
 class Encoder:
     """
     Encode cutouts with a trained model, and decode latents.
 
-    Sessions are started when they are first needed, and left out when the
-    object is pickled.
-
     Parameters
     ----------
     model : `~galvae_affiliated.ModelBundle`, str or path, optional
         The model, its name, or its file; None takes the default.
-    device : {'auto', 'cpu', 'cuda', 'tensorrt'}, optional
-        Where to compute: 'auto' takes CUDA where it starts and the CPU
-        otherwise. 'tensorrt' builds engines for minutes the first time.
-    batch_size : int, optional
-        Cutouts a call of the network.
-    n_threads : int, optional
-        Batches that run side by side on a CPU; None takes the processors that the process may use.
-    precision : {'float32', 'float16'}, optional
-        What the network computes in; 'float16' needs a GPU, and a model that was exported with it.
+    engine : `~galvae_affiliated.Engine`, optional
+        Where and how to compute.
+    **options
+        Those of `~galvae_affiliated.Engine`, in place of one.
     """
 
-    def __init__(self, model=None, *, device='auto', batch_size=BATCH_SIZE, n_threads=None, precision='float32'):
+    def __init__(self, model=None, engine=None, **options):
         self.model = get_model(model)
-        self.device, self.batch_size, self.n_threads, self.precision = device, batch_size, n_threads, precision
-        self._runners = {}
+        self.engine = engine or Engine(**options)
 
-    def __getstate__(self):
-        return {**self.__dict__, '_runners': {}}
-
-    def runner(self, graph):
-        """
-        The runner of a graph, kept for the next call.
-
-        Parameters
-        ----------
-        graph : {'encoder', 'decoder', 'residual'}
-            'residual' computes `reduced_chi2` where the images are.
-
-        Returns
-        -------
-        runner : `~galvae_affiliated.models._runner.GraphRunner`
-        """
-        if graph == 'residual':
-            encoder = self.runner('encoder')
-            return residual_runner(encoder.device, encoder.batch_size, os.getpid())
-        if graph not in self._runners:
-            self._runners[graph] = self.model.runner(graph, device=self.device, batch_size=self.batch_size,
-                                                      n_threads=self.n_threads, precision=self.precision)
-        return self._runners[graph]
-
-    def runners(self, reconstruction):
-        """The runners that `encode` needs."""
-        return [self.runner(graph) for graph in ['encoder'] + ['decoder', 'residual'] * reconstruction]
+    def _runners(self, reconstruction):
+        """The runners of encoder, decoder and residuals; only the first without the others."""
+        names = ['encoder', 'decoder'] if reconstruction else ['encoder']
+        runners = [self.engine.runner(self.model, name) for name in names]
+        return [*runners, self.engine.residual_runner()] if reconstruction else runners
 
     def warm_up(self, *, reconstruction=True):
         """
@@ -145,7 +170,7 @@ class Encoder:
         DeviceError
             If the device does not start.
         """
-        for runner in self.runners(reconstruction):
+        for runner in self._runners(reconstruction):
             runner.warm_up()
 
     def encode(self, cutouts, *, reconstruction=True):
@@ -157,7 +182,7 @@ class Encoder:
         cutouts : `~galvae_affiliated.CutoutStack` or (N, 3, grid, grid) array
             An array is taken as composites: 8-bit, or floats in [0, 1].
         reconstruction : bool, optional
-            Decode too, and tell how well the decoder explains each cutout.
+            Decode too, and measure how well the decoder explains each cutout.
 
         Returns
         -------
@@ -170,40 +195,51 @@ class Encoder:
         DeviceError
             If the device does not start.
         """
-        model, stack = self.model, as_stack(cutouts, self.model.grid)
-        runner = self.runner('encoder')
-        if self.device != 'auto':
+        stack = as_stack(cutouts, self.model.grid)
+        runners = self._runners(reconstruction)
+        if self.engine.device != 'auto':
             # a device that does not start is an error, whether or not there is a row to encode
-            runner.start()
-        encoding = Encoding.unmeasured(stack, model, reconstruction=reconstruction)
+            runners[0].start()
+        encoding = Encoding.unmeasured(stack, self.model, reconstruction=reconstruction)
         rows = np.flatnonzero(stack.measured)
-        inputs = {'image': stack.data, 'rendering': np.zeros(len(stack), dtype=np.int64)}
-        inputs['rendering'][rows] = model.rendering_index(stack.rendering[rows])
-        usual = model.manifest['reconstruction']
         if len(rows):
-            for needed in self.runners(reconstruction):
-                needed.start()  # by this thread alone
-            runner.each(lambda some: self.encode_batch(inputs, rows[some], usual, encoding), runner.slices(len(rows)))
+            self._encode_rows(stack, rows, runners, encoding)
         if reconstruction:
-            encoding.flags[encoding.recon_chi2 > usual['chi2_99']] |= GalvaeFlags.POOR_FIT
+            poor = encoding.recon_chi2 > self.model.manifest.chi2_99
+            encoding.flags[poor] |= GalvaeFlags.POOR_FIT
         return encoding
 
-    def encode_batch(self, inputs, rows, usual, encoding):
-        """Fill some rows of an encoding; images stay on the device, small results come back."""
-        runner, n, reconstruction = self.runner('encoder'), len(rows), encoding.recon_chi2 is not None
+    def _encode_rows(self, stack, rows, runners, encoding):
+        """Fill some rows of an encoding, batch by batch."""
+        index = np.zeros(len(stack), dtype=np.int64)
+        index[rows] = self.model.rendering_index(stack.rendering[rows])
+        inputs = {'image': stack.data, 'rendering': index}
+        for runner in runners:
+            runner.start()  # by this thread alone
+        batches = runners[0].slices(len(rows))
+        runners[0].each(lambda some: self._encode_batch(inputs, rows[some], runners, encoding),
+                        batches)
+
+    def _encode_batch(self, inputs, rows, runners, encoding):
+        """Fill a batch of rows; images stay on the device, small results come back."""
+        n = len(rows)
+        encoder, *others = runners
         # rows that follow one another are not copied
         picked = slice(rows[0], rows[-1] + 1) if rows[-1] - rows[0] + 1 == n else rows
-        latent, logvar, pose, *seen = runner.run_batch(runner.batch(inputs, picked),
-                                                       POSTERIOR + ['frame', 'weight'] * reconstruction)
+        wanted = POSTERIOR + (['frame', 'weight'] if others else [])
+        latent, logvar, pose, *seen = encoder.run_batch(encoder.batch(inputs, picked), wanted)
         encoding.latent[rows] = latent.numpy()[:n]
         encoding.latent_err[rows] = np.exp(0.5 * logvar.numpy()[:n])
         encoding.pose[rows] = pose.numpy()[:n]
-        if reconstruction:
-            decoded, = self.runner('decoder').run_batch({'latent': latent, 'pose': pose}, ['composite'])
-            images = dict(zip(('decoded', 'frame', 'weight'), (decoded, *seen)))
-            variance = {name: of_channels(usual[name]) for name in ('floor', 'slope')}
-            chi2, = self.runner('residual').run_batch({**images, **variance}, ['chi2'])
-            encoding.recon_chi2[rows] = chi2.numpy()[:n]
+        if not others:
+            return
+        decoder, residual = others
+        decoded, = decoder.run_batch({'latent': latent, 'pose': pose}, ['composite'])
+        manifest = self.model.manifest
+        images = dict(zip(('decoded', 'frame', 'weight'), (decoded, *seen)))
+        variance = {'floor': of_channels(manifest.floor), 'slope': of_channels(manifest.slope)}
+        chi2, = residual.run_batch({**images, **variance}, ['chi2'])
+        encoding.recon_chi2[rows] = chi2.numpy()[:n]
 
     def decode(self, latent, pose=None):
         """
@@ -225,13 +261,17 @@ class Encoder:
         ValueError
             If the arrays do not have these shapes.
         """
-        model, latent = self.model, np.asarray(latent)
+        model = self.model
+        latent = np.asarray(latent)
         if latent.ndim != 2 or latent.shape[1] != model.n_latents:
-            raise ValueError(f'latents have shape {latent.shape}; expected (N, {model.n_latents})')
-        pose = np.zeros((len(latent), model.n_pose), dtype=np.float32) if pose is None else np.asarray(pose)
-        if pose.shape != (len(latent), model.n_pose):
-            raise ValueError(f'pose has shape {pose.shape}; expected ({len(latent)}, {model.n_pose})')
-        return self.runner('decoder')({'latent': latent, 'pose': pose}, ['composite'])[0]
+            raise ValueError(f'latents have shape {latent.shape}; '
+                             f'expected (N, {model.n_latents})')
+        expected = len(latent), model.n_pose
+        pose = np.zeros(expected, dtype=np.float32) if pose is None else np.asarray(pose)
+        if pose.shape != expected:
+            raise ValueError(f'pose has shape {pose.shape}; expected {expected}')
+        decoder = self.engine.runner(model, 'decoder')
+        return decoder({'latent': latent, 'pose': pose}, ['composite'])[0]
 
     def frames(self, cutouts):
         """
@@ -248,20 +288,7 @@ class Encoder:
         """
         stack = as_stack(cutouts, self.model.grid)
         inputs = {'image': stack.data, 'rendering': self.model.rendering_index(stack.rendering)}
-        return self.runner('encoder')(inputs, ['frame'])[0]
-
-
-@functools.cache
-def residual_runner(device, batch_size, process):
-    """
-    The runner of `residual_graph`, which is the same for all models: a process has one.
-
-    A process that was forked has another, for the threads of its parent's
-    sessions are not there, and it would wait for them for ever.
-    """
-    # an engine of TensorRT for ten sums and products is not worth its building
-    device = device.replace('tensorrt', 'cuda')
-    return GraphRunner(residual_graph(), device=device, batch_size=batch_size)
+        return self.engine.runner(self.model, 'encoder')(inputs, ['frame'])[0]
 
 
 def scalar_names(name, length):
@@ -280,15 +307,16 @@ def reduced_chi2(decoded, frame, weight, floor, slope):
     weight : (N, 3, grid, grid) array
         Share of each pixel that counts.
     floor, slope : (3,) sequences
-        Variance ``floor + slope * decoded`` of each channel: of the sky, and more where the galaxy is bright.
+        Variance ``floor + slope * decoded`` of each channel: of the sky, and more where the
+        galaxy is bright.
 
     Returns
     -------
     chi2 : (N,) array
     """
-    floor, slope = of_channels(floor), of_channels(slope)
-    square = weight * (decoded - frame) ** 2 / (floor + slope * decoded)
-    return square.sum(axis=(1, 2, 3)) / np.maximum(weight.sum(axis=(1, 2, 3)), LEAST_WEIGHT)
+    variance = of_channels(floor) + of_channels(slope) * decoded
+    square = weight * (decoded - frame) ** 2 / variance
+    return square.sum(axis=(1, 2, 3)) / np.maximum(weight.sum(axis=(1, 2, 3)), MIN_WEIGHT)
 
 
 def of_channels(values):
@@ -303,8 +331,10 @@ def as_stack(cutouts, grid):
         if array.dtype.kind not in 'fiu':
             raise TypeError(f'cutouts are of type {array.dtype}; expected numbers')
         if array.ndim != 4:
-            raise ValueError(f'cutouts have shape {array.shape}; expected (N, 3, {grid}, {grid})')
+            raise ValueError(f'cutouts have shape {array.shape}; '
+                             f'expected (N, 3, {grid}, {grid})')
         cutouts = CutoutStack.from_composites(array)
     if cutouts.data.shape[-1] != grid:
-        raise ValueError(f'cutouts have {cutouts.data.shape[-1]} pixels a side; this model takes {grid}')
+        raise ValueError(f'cutouts have {cutouts.data.shape[-1]} pixels a side; '
+                         f'this model takes {grid}')
     return cutouts

@@ -1,68 +1,88 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Other quantities that a model was taught, predicted from latents."""
 
+from dataclasses import dataclass
+
 import astropy.units as u
 import numpy as np
+from astropy.units import photometric
 
-from galvae_affiliated.models.votes import HEADS_BATCH
-from galvae_affiliated.tables.columns import make_column
+from galvae_affiliated.models._column import Column
 
-__all__ = ['quantity_columns']
-
-QUANTITIES = 'targets.onnx'
+__all__ = ['PredictedQuantities', 'predict_quantities']
 
 
-def quantity_columns(latents, radius, model, *, device='auto'):
+@dataclass(frozen=True)
+class PredictedQuantities:
     """
-    Columns of the quantities that a bundle predicts.
+    Predicted quantities of N galaxies; NaN where the latents or the radius are missing.
+
+    Attributes
+    ----------
+    names : tuple of str
+    units : mapping of str to str
+    values, errors : (N, n_names) float arrays
+    """
+
+    names: tuple
+    units: dict
+    values: np.ndarray
+    errors: np.ndarray
+
+    def columns(self):
+        """``galvae_<name>`` and ``galvae_<name>_err`` a quantity, in its unit."""
+        columns = []
+        for i, name in enumerate(self.names):
+            unit = quantity_unit(self.units.get(name))
+            columns += [Column(f'galvae_{name}', self.values[:, i], f'predicted {name}',
+                               'stat.fit.param', unit),
+                        Column(f'galvae_{name}_err', self.errors[:, i],
+                               f'error of predicted {name}', 'stat.error', unit)]
+        return columns
+
+
+def predict_quantities(latents, radius, model, engine):
+    """
+    Predict the quantities that a model was taught.
 
     Parameters
     ----------
     latents : (N, n_latents) array
         NaN in rows that have none.
     radius : (N,) array or None
-        petroR90 in the unit that the manifest states at ``targets``; NaN where
-        not known. Not used if the targets do without it.
+        petroR90 in the unit that ``model.manifest.quantities.radius`` states, NaN where
+        missing; models whose quantities need no radius do without it.
     model : `~galvae_affiliated.ModelBundle`
-    device : {'auto', 'cpu', 'cuda'}, optional
+        With quantities.
+    engine : `~galvae_affiliated.Engine`
 
     Returns
     -------
-    columns : list of `~astropy.table.MaskedColumn`
-        ``galvae_<name>`` and ``galvae_<name>_err`` a target, in its unit,
-        masked where the latents or the radius are missing; none if the bundle
-        has no targets.
+    quantities : `PredictedQuantities`
 
     Raises
     ------
     ValueError
-        If the targets need radii and there are none, or their number is another than that of the latents.
+        If radii are needed and there are none, or another number of them than of latents.
     """
-    about = model.manifest.get('targets')
-    if about is None:
-        return []
+    table = model.manifest.quantities
     inputs = {'latent': np.asarray(latents)}
     rows = np.isfinite(inputs['latent']).all(axis=1)
-    if about['radius'] is not None:
+    if table.radius is not None:
         if np.shape(radius) != rows.shape:
-            raise ValueError(f'the radii have shape {np.shape(radius)}; the targets of {model.id} need {rows.shape}, '
-                             f"in '{about['radius']}'")
+            raise ValueError(f'the radii have shape {np.shape(radius)}; the quantities of '
+                             f"{model.id} need {rows.shape}, in '{table.radius}'")
         inputs['radius'] = np.ma.filled(np.ma.asarray(radius, dtype=float), np.nan)
         rows &= np.isfinite(inputs['radius']) & (inputs['radius'] > 0)
-    values, errors = np.full((2, len(rows), len(about['names'])), np.nan)
+    values, errors = np.full((2, len(rows), len(table.names)), np.nan)
     if rows.any():
-        runner = model.runner('targets', device=device, batch_size=HEADS_BATCH)
-        values[rows], errors[rows] = runner({k: v[rows] for k, v in inputs.items()}, ['values', 'errors'])
-    columns = []
-    for i, name in enumerate(about['names']):
-        unit = quantity_unit(about['units'].get(name))
-        columns.append(make_column(f'galvae_{name}', values[:, i], f'predicted {name}', 'stat.fit.param', model, unit=unit))
-        columns.append(make_column(f'galvae_{name}_err', errors[:, i], f'error of predicted {name}', 'stat.error', model,
-                              unit=unit))
-    return columns
+        known = {name: array[rows] for name, array in inputs.items()}
+        runner = engine.runner(model, 'quantities')
+        values[rows], errors[rows] = runner(known, ['values', 'errors'])
+    return PredictedQuantities(table.names, table.units, values, errors)
 
 
 def quantity_unit(text):
     """The unit that a text or a unit states, None for None; those of photometry are known too."""
-    with u.add_enabled_units(u.photometric):
+    with u.add_enabled_units(photometric):
         return None if text is None else u.Unit(text)

@@ -35,7 +35,9 @@ def list_models():
 
 def register_model(name, urls, sha256):
     """
-    Make a model known by name; it is downloaded when it is first asked for, and kept in astropy's cache.
+    Make a model known by name.
+
+    It is downloaded when it is first asked for, and kept in astropy's cache.
 
     Parameters
     ----------
@@ -80,26 +82,30 @@ def get_model(model=None):
     if isinstance(model, ModelBundle):
         return model
     if not isinstance(model, (str, os.PathLike, type(None))):
-        raise TypeError(f'the model is a {type(model).__name__}; expected a name, a file or a ModelBundle')
+        raise TypeError(f'the model is a {type(model).__name__}; expected a name, a file or a '
+                        'ModelBundle')
     name = DEFAULT_MODEL if model is None else os.fspath(model)
     if name in PACKAGED:
-        return packaged_model(name)
+        return _packaged_model(name)
     if name in REMOTE:
-        return remote_model(name)
+        return _remote_model(name)
     if Path(name).is_file():
         return ModelBundle.read(name)
-    raise ValueError(f'there is no model and no file {name!r}; the models are {", ".join(list_models())}')
+    raise ValueError(f'there is no model and no file {name!r}; '
+                     f'the models are {", ".join(list_models())}')
 
 
 @functools.cache
-def packaged_model(name):
-    return ModelBundle.read(resources.files('galvae_affiliated').joinpath('data', PACKAGED[name]).read_bytes())
+def _packaged_model(name):
+    file = resources.files('galvae_affiliated').joinpath('data', PACKAGED[name])
+    return ModelBundle.read(file.read_bytes())
 
 
-def remote_model(name):
-    """Downloaded once; the cache does not check what it holds, so the hash is checked at every reading."""
+def _remote_model(name):
+    """Downloaded once; the cache does not check what it holds, so each reading checks the hash."""
     urls, sha256 = REMOTE[name]
-    content = Path(download_file(urls[0], cache=True, sources=urls, pkgname='galvae_affiliated')).read_bytes()
+    path = download_file(urls[0], cache=True, sources=urls, pkgname='galvae_affiliated')
+    content = Path(path).read_bytes()
     if hashlib.sha256(content).hexdigest() != sha256:
         raise BundleError(f'{urls[0]}: the SHA-256 is not that of the model {name!r}')
     return ModelBundle.read(content)

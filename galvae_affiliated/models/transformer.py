@@ -22,14 +22,8 @@ class LatentTransformer(TransformerMixin, BaseEstimator):
     ----------
     model : `~galvae_affiliated.ModelBundle`, str or path, optional
         The model, its name, or its file; None takes the default when it is first needed.
-    device : {'auto', 'cpu', 'cuda', 'tensorrt'}, optional
-        Where to compute: 'auto' takes CUDA where it starts and the CPU otherwise.
-    batch_size : int, optional
-        Cutouts a call of the network.
-    n_threads : int, optional
-        Threads on the CPU; None takes the processors that the process may use.
-    precision : {'float32', 'float16'}, optional
-        What the network computes in; 'float16' needs a GPU, and a model that was exported with it.
+    device, batch_size, n_threads, precision : optional
+        See `~galvae_affiliated.Engine`.
 
     Examples
     --------
@@ -40,7 +34,8 @@ class LatentTransformer(TransformerMixin, BaseEstimator):
     (2, 40)
     """
 
-    def __init__(self, model=None, *, device='auto', batch_size=BATCH_SIZE, n_threads=None, precision='float32'):
+    def __init__(self, model=None, *, device='auto', batch_size=BATCH_SIZE, n_threads=None,
+                 precision='float32'):
         self.model = model
         self.device = device
         self.batch_size = batch_size
@@ -129,10 +124,6 @@ class LatentTransformer(TransformerMixin, BaseEstimator):
 
     @property
     def encoder(self):
-        """`~galvae_affiliated.models.encoder.Encoder` : What encodes, kept as long as the parameters stay as they are."""
-        options = {name: value for name, value in self.get_params(deep=False).items() if name != 'model'}
-        settings = self.bundle.sha256, options
-        # not set by the constructor, which scikit-learn wants to set the parameters alone
-        if self.__dict__.get('_settings') != settings:
-            self._settings, self._encoder = settings, Encoder(self.bundle, **options)
-        return self._encoder
+        """`~galvae_affiliated.models.Encoder` : What encodes; its sessions are kept."""
+        options = self.get_params(deep=False)
+        return Encoder(options.pop('model'), **options)

@@ -1,18 +1,19 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Latents to what volunteers would have said: fractions, what is asked, answers, prediction sets, intervals."""
+"""Latents to what volunteers would have said: fractions, answers, sets, intervals."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ['ASKED', 'PredictedVotes', 'predict_votes']
+from galvae_affiliated.flags import GalvaeFlags
+from galvae_affiliated.models._column import Column
+
+__all__ = ['PredictedVotes', 'predict_votes']
 
 ASKED = 0.5  # a question applies if at least this share of the volunteers would be asked it
-# rows a call of a graph that takes latents: larger batches are slower, what is between the layers leaves the caches
-HEADS_BATCH = 4096
 INTERVAL = 0.68
 # a Beta distribution exists for variances below mean (1 - mean)
-MOST_VARIANCE = 0.98
+MAX_VARIANCE = 0.98
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class PredictedVotes:
 
     Attributes
     ----------
+    questions : mapping of str to `~galvae_affiliated.models.manifest.Question`
     fractions : dict of str to (N, n_answers) float32 arrays
         Of each question, among the volunteers who are asked it; they sum to one.
     reach : dict of str to (N,) float32 arrays
@@ -31,6 +33,7 @@ class PredictedVotes:
         from how the votes of galaxies with equal latents scatter.
     """
 
+    questions: dict
     fractions: dict
     reach: dict
     deviation: dict | None = None
@@ -49,42 +52,44 @@ class PredictedVotes:
         """
         return self.reach[question] >= ASKED
 
-    def likeliest(self, question, answers):
+    def likeliest(self, question):
         """
         The answer with the largest fraction.
 
         Parameters
         ----------
         question : str
-        answers : list of str
 
         Returns
         -------
         answer : (N,) array of str
             Also where the question does not apply.
         """
-        return np.array(answers)[np.nan_to_num(self.fractions[question], nan=-1.0).argmax(axis=1)]
+        place = np.nan_to_num(self.fractions[question], nan=-1.0).argmax(axis=1)
+        return np.array(self.questions[question].answers)[place]
 
-    def sets(self, question, answers, threshold):
+    def sets(self, question, threshold):
         """
         Prediction sets, as text.
 
         Parameters
         ----------
         question : str
-        answers : list of str
         threshold : float
             How far from one the fraction of an answer in the set may be.
 
         Returns
         -------
         sets : (N,) array of str
-            Such as '{round, in-between}', the likeliest first; '{}' where no answer is likely enough.
+            Such as '{round, in-between}', the likeliest first; '{}' where no answer is likely
+            enough.
         """
+        answers = self.questions[question].answers
         fractions = np.nan_to_num(self.fractions[question], nan=-1.0)
         left = np.where(fractions >= 1.0 - threshold, fractions, -np.inf)
-        # the same few sets stand in all rows: each is spelt once, and a row has its place among them
-        names, place = [()], np.zeros(len(left), dtype=int)
+        # the same few sets stand in all rows: each is spelt once, and a row has its place
+        names = [()]
+        place = np.zeros(len(left), dtype=int)
         additions = [(), *((answer,) for answer in answers)]
         for _ in answers:
             likeliest = left.argmax(axis=1)[:, None]
@@ -94,8 +99,9 @@ class PredictedVotes:
             np.put_along_axis(left, likeliest, -np.inf, axis=1)
             added = np.where(grows, likeliest[:, 0] + 1, 0)
             # one number for the set so far and what is added to it
-            pairs, place = unique_integers(place * len(additions) + added)
-            names = [names[pair // len(additions)] + additions[pair % len(additions)] for pair in pairs]
+            pairs, place = _unique_integers(place * len(additions) + added)
+            names = [names[pair // len(additions)] + additions[pair % len(additions)]
+                     for pair in pairs]
         return np.array(['{' + ', '.join(one) + '}' for one in names])[place]
 
     def intervals(self, question):
@@ -117,21 +123,71 @@ class PredictedVotes:
 
         mean = self.fractions[question].astype(float)
         room = mean * (1.0 - mean)
-        variance = np.clip(self.deviation[question].astype(float) ** 2, 1e-8, MOST_VARIANCE * room + 1e-12)
+        variance = self.deviation[question].astype(float) ** 2
+        variance = np.clip(variance, 1e-8, MAX_VARIANCE * room + 1e-12)
         total = np.maximum(room, 1e-9) / variance - 1.0
-        tails = [(1.0 - INTERVAL) / 2.0, (1.0 + INTERVAL) / 2.0]
-        # a fraction of zero or one has no room for an interval, and the distribution no parameter of zero
+        # a fraction of zero or one has no room for an interval, and the distribution no
+        # parameter of zero
         shapes = np.maximum(mean * total, 1e-6), np.maximum((1.0 - mean) * total, 1e-6)
+        tails = [(1.0 - INTERVAL) / 2.0, (1.0 + INTERVAL) / 2.0]
         return tuple(betaincinv(*shapes, tail).astype(np.float32) for tail in tails)
 
+    def artifact_flags(self):
+        """(N,) int32 flags: rows whose likeliest answer to what all are asked is 'artifact'."""
+        flags = np.zeros(len(next(iter(self.reach.values()))), dtype=np.int32)
+        for name, question in self.questions.items():
+            if 'artifact' in question.answers and question.parent is None:
+                found = self.likeliest(name) == 'artifact'
+                flags[found & self.applies(name)] |= GalvaeFlags.ARTIFACT
+        return flags
 
-def unique_integers(values):
-    """What `numpy.unique` returns with the inverse, for small integers from zero: without sorting them."""
-    present = np.bincount(values) > 0
-    return np.flatnonzero(present), (np.cumsum(present) - 1)[values]
+    def columns(self, thresholds=(), coverage=None):
+        """
+        What there is to say of the rows.
+
+        Parameters
+        ----------
+        thresholds : mapping of str to float, optional
+            Of the questions that get prediction sets; see `set_thresholds`.
+        coverage : float, optional
+            Of these sets.
+
+        Returns
+        -------
+        columns : list of `~galvae_affiliated.models._column.Column`
+        """
+        ucd = 'stat.probability;src.morph.type'
+        columns = [Column(f'{name}_{answer}_fraction', values, 'predicted vote fraction', ucd)
+                   for name, question in self.questions.items()
+                   for answer, values in zip(question.answers, self.fractions[name].T)]
+        if self.deviation is not None:
+            columns += self._interval_columns(ucd)
+        for name in self.questions:
+            hidden = ~self.applies(name)
+            columns += [Column(f'{name}_reach_fraction', self.reach[name],
+                               'share who are asked', ucd),
+                        Column(f'{name}_answer', self.likeliest(name), 'likeliest answer',
+                               'src.morph.type', mask=hidden)]
+            if name in thresholds:
+                columns.append(Column(f'{name}_set', self.sets(name, thresholds[name]),
+                                      f'answers, {100 * coverage:g} % coverage',
+                                      'src.morph.type', mask=hidden))
+        return columns
+
+    def _interval_columns(self, ucd):
+        columns = []
+        for name, question in self.questions.items():
+            low, high = self.intervals(name)
+            for i, answer in enumerate(question.answers):
+                fraction = f'{name}_{answer}_fraction'
+                columns += [Column(f'{fraction}_lo', low[:, i], '16 per cent are below',
+                                   f'{ucd};stat.min'),
+                            Column(f'{fraction}_hi', high[:, i], '16 per cent are above',
+                                   f'{ucd};stat.max')]
+        return columns
 
 
-def predict_votes(latents, model, *, errors=None, n_samples=0, device='auto'):
+def predict_votes(latents, model, engine, *, errors=None, n_samples=0):
     """
     Predict the votes of galaxies.
 
@@ -140,15 +196,15 @@ def predict_votes(latents, model, *, errors=None, n_samples=0, device='auto'):
     latents : (N, n_latents) array
         NaN in rows that have none.
     model : `~galvae_affiliated.ModelBundle`
+    engine : `~galvae_affiliated.Engine`
     errors : (N, n_latents) array, optional
         Standard deviations of the latents; needed for ``n_samples``.
     n_samples : int, optional
         How many latents are drawn from each posterior, for the deviations; 0 leaves these out.
-    device : {'auto', 'cpu', 'cuda'}, optional
 
     Returns
     -------
-    morphology : `Morphology`
+    votes : `PredictedVotes`
 
     Raises
     ------
@@ -156,70 +212,76 @@ def predict_votes(latents, model, *, errors=None, n_samples=0, device='auto'):
         If ``n_samples`` is less than zero or one, or there are no errors.
     """
     if n_samples and (n_samples < 2 or errors is None):
-        raise ValueError(f'samples is {n_samples}{"" if errors is not None else " and the latents have no errors"}; '
-                         'expected two or more, and the errors of the latents')
-    heads = Heads(model, device)
+        lacking = '' if errors is not None else ' and the latents have no errors'
+        raise ValueError(f'n_samples is {n_samples}{lacking}; expected two or more, and the '
+                         'errors of the latents')
+    heads = _Heads(model, engine)
     rows = np.isfinite(latents).all(axis=1)
     fractions, deviation = np.full((2, len(latents), heads.n_columns), np.nan, dtype=np.float32)
     if rows.any():
-        fractions[rows], concentration = heads(latents[rows])
+        fractions[rows], _ = heads(latents[rows])
         if n_samples:
-            deviation[rows] = deviations(heads, latents[rows], errors[rows], n_samples)
+            deviation[rows] = _deviations(heads, latents[rows], errors[rows], n_samples)
+    questions = model.manifest.questions
     by_question = heads.split(fractions)
-    return PredictedVotes(by_question, reach_fractions(by_question, model.manifest['questions']),
-                      heads.split(deviation) if n_samples else None)
+    return PredictedVotes(questions, by_question, reach_fractions(by_question, questions),
+                          heads.split(deviation) if n_samples else None)
 
 
-class Heads:
-    """The heads of a bundle, and where the columns of each question are."""
+class _Heads:
+    """The heads of a model, and where the columns of each question are."""
 
-    def __init__(self, model, device):
-        self.questions = model.questions
-        self.runner = model.runner('heads', device=device, batch_size=HEADS_BATCH)
-        # bundles of before heads had a scatter have one output
-        self.scatters = model.manifest.get('heads', {}).get('volunteers', 0) > 1
-        self.n_answers = [len(answers) for answers in self.questions.values()]
+    def __init__(self, model, engine):
+        self.names = list(model.questions)
+        self.runner = engine.runner(model, 'heads')
+        self.scatters = model.manifest.n_volunteers > 1
+        self.n_answers = [len(answers) for answers in model.questions.values()]
         self.n_columns = sum(self.n_answers)
 
     def __call__(self, latents):
-        """(N, n_columns) fractions and (N, n_columns) concentrations of their Dirichlet distributions, or None."""
+        """(N, n_columns) fractions and concentrations of their Dirichlet distributions, or None."""
         if not self.scatters:
             return self.runner({'latent': latents}, ['fractions'])[0], None
-        fractions, concentration = self.runner({'latent': latents}, ['fractions', 'concentration'])
+        fractions, concentration = self.runner({'latent': latents},
+                                               ['fractions', 'concentration'])
         return fractions, np.repeat(concentration, self.n_answers, axis=1)
 
     def split(self, columns):
         """Question to its columns."""
         parts = np.split(columns, np.cumsum(self.n_answers)[:-1], axis=1)
-        return dict(zip(self.questions, parts))
+        return dict(zip(self.names, parts))
 
 
-def deviations(heads, latents, errors, n_samples):
+def _deviations(heads, latents, errors, n_samples):
     """
-    Standard deviation of the fractions over latents drawn from their posteriors, and of votes at equal latents.
+    Standard deviation of the fractions over latents drawn from their posteriors.
 
-    The same normal deviates serve every row, so that what a row gets does not depend on its neighbours.
+    That of votes at equal latents is added. The same normal deviates serve every row, so
+    that what a row gets does not depend on its neighbours.
     """
-    drawn = np.random.default_rng(0).standard_normal((n_samples, latents.shape[1])).astype(np.float32)
-    mean, square, scatter = (np.zeros((len(latents), heads.n_columns)) for _ in range(3))
+    drawn = np.random.default_rng(0).standard_normal((n_samples, latents.shape[1]))
+    drawn = drawn.astype(np.float32)
+    mean, square, scatter = np.zeros((3, len(latents), heads.n_columns))
     for deviates in drawn - drawn.mean(axis=0):
         fractions, concentration = heads(latents + errors * deviates)
         mean += fractions / n_samples
         square += fractions.astype(float) ** 2 / n_samples
         if concentration is not None:
             scatter += fractions * (1.0 - fractions) / (1.0 + concentration) / n_samples
-    return np.sqrt(np.maximum(square - mean ** 2, 0.0) * n_samples / (n_samples - 1) + scatter)
+    variance = np.maximum(square - mean ** 2, 0.0) * n_samples / (n_samples - 1)
+    return np.sqrt(variance + scatter)
 
 
-def reach_fractions(fractions, tree):
+def reach_fractions(fractions, questions):
     """
-    Share of the volunteers who are asked each question: the product of the fractions that lead to it.
+    Share of the volunteers who are asked each question.
+
+    The product of the fractions that lead to it.
 
     Parameters
     ----------
     fractions : dict of str to (N, n_answers) arrays
-    tree : dict
-        ``questions`` of a manifest: ``answers`` and ``parent`` of each.
+    questions : mapping of str to `~galvae_affiliated.models.manifest.Question`
 
     Returns
     -------
@@ -228,15 +290,18 @@ def reach_fractions(fractions, tree):
     """
     reach = {}
 
-    def of(question):
-        if question not in reach:
-            parent = tree[question].get('parent')
-            known = np.where(np.isfinite(fractions[question][:, 0]), 1.0, np.nan).astype(np.float32)
-            reach[question] = known if parent is None else (
-                of(parent[0]) * fractions[parent[0]][:, tree[parent[0]]['answers'].index(parent[1])])
-        return reach[question]
+    def reach_of(name):
+        if name not in reach:
+            if questions[name].parent is None:
+                known = np.isfinite(fractions[name][:, 0])
+                reach[name] = np.where(known, 1.0, np.nan).astype(np.float32)
+            else:
+                above, answer = questions[name].parent
+                place = questions[above].answers.index(answer)
+                reach[name] = reach_of(above) * fractions[above][:, place]
+        return reach[name]
 
-    return {question: of(question) for question in tree}
+    return {name: reach_of(name) for name in questions}
 
 
 def set_thresholds(model, coverage):
@@ -246,8 +311,8 @@ def set_thresholds(model, coverage):
     Parameters
     ----------
     model : `~galvae_affiliated.ModelBundle`
-    coverage : float
-        Share of the galaxies whose most voted answer is in the set.
+    coverage : float or None
+        Share of the galaxies whose most voted answer is in the set; None for no sets.
 
     Returns
     -------
@@ -259,17 +324,19 @@ def set_thresholds(model, coverage):
     ValueError
         If the coverage lies outside of what the model was calibrated for.
     """
-    sets = model.manifest.get('prediction_sets', {'coverages': [], 'questions': {}})
-    if not sets['questions']:
+    sets = model.manifest.prediction_sets
+    if coverage is None or not sets.thresholds:
         return {}
-    lowest, highest = sets['coverages'][0], sets['coverages'][-1]
+    lowest, highest = sets.coverages[0], sets.coverages[-1]
     if not lowest <= coverage <= highest:
-        raise ValueError(f'coverage is {coverage}; the prediction sets of {model.name} are calibrated from '
-                         f'{lowest} to {highest}')
-    place = int(np.searchsorted(sets['coverages'], coverage - 1e-9))  # the next larger one that is tabulated
-    return {question: entry['thresholds'][place] for question, entry in sets['questions'].items()}
+        raise ValueError(f'coverage is {coverage}; the prediction sets of {model.name} are '
+                         f'calibrated from {lowest} to {highest}')
+    # the next larger one that is tabulated
+    place = int(np.searchsorted(sets.coverages, coverage - 1e-9))
+    return {question: values[place] for question, values in sets.thresholds.items()}
 
 
-def set_threshold(model, question, coverage):
-    """The threshold of one question, None if the model has no such sets of it; see `set_thresholds`."""
-    return set_thresholds(model, coverage).get(question)
+def _unique_integers(values):
+    """What `numpy.unique` returns with the inverse, for small integers: without sorting."""
+    present = np.bincount(values) > 0
+    return np.flatnonzero(present), (np.cumsum(present) - 1)[values]

@@ -1,2 +1,2 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""TODO."""
+"""The ``galvae`` command: a file a group of verbs; no arithmetic."""

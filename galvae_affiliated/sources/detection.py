@@ -1,6 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Find the sources of a field with photutils, and tell them from their neighbours.
+Find the sources of a field with photutils, and separate them from their neighbours.
 
 photutils takes about as long to load as a small catalogue to encode, and a
 catalogue with radii needs none of this: it is imported where it is used.
@@ -13,8 +13,7 @@ import numpy as np
 from astropy.table import QTable
 from astropy.utils.introspection import minversion
 
-__all__ = ['detect', 'detection_image', 'find_sources', 'segment']
-
+__all__ = ['detect']
 
 
 class Mode(NamedTuple):
@@ -40,6 +39,8 @@ class Mode(NamedTuple):
     threshold: float
     n_pixels: int
     contrast: float
+
+
 COLD = Mode(fwhm=7.0, threshold=8.0, n_pixels=80, contrast=0.05)
 HOT = Mode(fwhm=3.0, threshold=3.0, n_pixels=20, contrast=0.1)
 
@@ -58,7 +59,8 @@ def detection_image(images):
         With unit noise where all bands are known.
     """
     noise = np.where(images.noise > 0, images.noise, 1.0).astype(np.float32)
-    scaled = (images.whole() - images.residual.astype(np.float32)[:, None, None]) / noise[:, None, None]
+    residual = images.residual.astype(np.float32)[:, None, None]
+    scaled = (images.whole() - residual) / noise[:, None, None]
     known = np.isfinite(scaled)
     count = known.sum(axis=0)
     total = np.where(known, scaled, 0.0).sum(axis=0) / np.sqrt(np.maximum(count, 1))
@@ -99,8 +101,9 @@ def find_sources(image, mode, *, deblend=True):
     if missing.all():
         return labels
     kernel = make_2dgaussian_kernel(mode.fwhm, 2 * int(mode.fwhm) + 1)
-    smooth = convolve(np.where(missing, 0.0, image), kernel, normalize_kernel=True, boundary='extend')
-    noise = robust_noise(smooth[~missing])
+    smooth = convolve(np.where(missing, 0.0, image), kernel, normalize_kernel=True,
+                      boundary='extend')
+    noise = _robust_noise(smooth[~missing])
     if not noise > 0:
         return labels
     with warnings.catch_warnings():
@@ -116,7 +119,7 @@ def find_sources(image, mode, *, deblend=True):
     return found.data.astype(np.int32)
 
 
-def robust_noise(values):
+def _robust_noise(values):
     """Standard deviation from the quartile below the median, which sources hardly touch."""
     return float(np.median(values) - np.percentile(values, 15.87))
 
@@ -141,10 +144,11 @@ def detect(images):
 
     image = detection_image(images)
     labels = segment(image)
-    table = QTable({'id': np.zeros(0, int), 'x_centroid': np.zeros(0), 'y_centroid': np.zeros(0)})
+    xy = np.zeros((0, 2))
     if labels.any():
-        xy = np.atleast_2d(SourceCatalog(np.nan_to_num(image), SegmentationImage(labels)).centroid_win)
-        table = QTable({'id': np.arange(1, len(xy) + 1), 'x_centroid': xy[:, 0], 'y_centroid': xy[:, 1]})
+        sources = SourceCatalog(np.nan_to_num(image), SegmentationImage(labels))
+        xy = np.atleast_2d(sources.centroid_win)
+    table = QTable([np.arange(1, len(xy) + 1), *xy.T], names=['id', 'x_centroid', 'y_centroid'])
     if images.wcs is not None:
         sky = images.wcs.pixel_to_world(table['x_centroid'], table['y_centroid'])
         table['ra'], table['dec'] = sky.icrs.ra, sky.icrs.dec

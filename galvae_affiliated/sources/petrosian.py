@@ -5,7 +5,7 @@ import numpy as np
 
 from galvae_affiliated.images._windows import window_ranges
 
-__all__ = ['measure_radii', 'petrosian_r90']
+__all__ = ['measure_radii']
 
 ETA = 0.2  # surface brightness at the Petrosian radius over the mean inside it
 FLUX_RADII = 2.0  # the Petrosian flux is that inside so many Petrosian radii
@@ -41,7 +41,7 @@ def measure_radii(images, x, y, labels=None):
         size = max(1, int(MAX_PIXELS // min((2 * half) ** 2, images.shape[0] * images.shape[1])))
         for start in range(0, len(rows), size):
             some = rows[start:start + size]
-            r90[some] = r90_within(images, x[some], y[some], half, labels)
+            r90[some] = _r90_within(images, x[some], y[some], half, labels)
         if half > largest:
             break
         # not `>=`: where there is no radius yet, it is NaN
@@ -50,22 +50,23 @@ def measure_radii(images, x, y, labels=None):
     return r90
 
 
-def r90_within(images, x, y, half, labels):
+def _r90_within(images, x, y, half, labels):
     """petroR90 of some sources, in squares that reach ``half`` pixels to each side."""
     ny, nx = images.shape
     (left, right), (bottom, top) = window_ranges(x, 2 * half, nx), window_ranges(y, 2 * half, ny)
-    n_rings = ring_number(np.maximum(np.maximum(x - left, right - 1 - x), np.maximum(y - bottom, top - 1 - y)))
+    n_rings = _ring_number(np.maximum.reduce([x - left, right - 1 - x, y - bottom, top - 1 - y]))
     most, where = int(n_rings.max()), (x, y, left, right, bottom, top)
-    sums, is_known = window_sums(images, *where, most, labels, [1])
+    sums, is_known = _window_sums(images, *where, most, labels, [1])
     if not is_known.all():
         lost = ~is_known
-        sums[:, lost], _ = window_sums(images, *(values[lost] for values in where), most, labels, [0, 2])
-    return from_profiles(*profiles(*sums, n_rings))
+        where = [values[lost] for values in where]
+        sums[:, lost], _ = _window_sums(images, *where, most, labels, [0, 2])
+    return _from_profiles(*_profiles(*sums, n_rings))
 
 
-def window_sums(images, x, y, left, right, bottom, top, n_rings, labels, channels):
+def _window_sums(images, x, y, left, right, bottom, top, n_rings, labels, channels):
     """
-    `ring_sums` of windows of a field, read in strips where these are large.
+    `_ring_sums` of windows of a field, read in strips where these are large.
 
     Parameters
     ----------
@@ -90,27 +91,29 @@ def window_sums(images, x, y, left, right, bottom, top, n_rings, labels, channel
     sums, is_known = 0, np.zeros(len(x), dtype=bool)
     for start in range(0, height, n_rows):
         rows = min(n_rows, height - start)
-        light = first_known(images, left, bottom + start, (rows, width), channels)
+        light = _first_known(images, left, bottom + start, (rows, width), channels)
         # of windows of one shape some use a part
-        light[np.broadcast_to((left[:, None] + np.arange(width) >= right[:, None])[:, None], light.shape)] = np.nan
+        beyond = (left[:, None] + np.arange(width) >= right[:, None])[:, None]
+        light[np.broadcast_to(beyond, light.shape)] = np.nan
         light[bottom[:, None] + start + np.arange(rows) >= top[:, None]] = np.nan
         is_known |= np.isfinite(light).any(axis=(1, 2))
         if labels is not None:
-            exclude_neighbours(light, labels, x, y, left, bottom + start)
-        sums = sums + ring_sums(light, x - left, y - bottom - start, n_rings)
+            _exclude_neighbours(light, labels, x, y, left, bottom + start)
+        sums = sums + _ring_sums(light, x - left, y - bottom - start, n_rings)
     return sums, is_known
 
 
-def first_known(images, x_start, y_start, shape, channels):
+def _first_known(images, x_start, y_start, shape, channels):
     """(N, h, w) light above the sky, in the first of the bands in which a pixel is known."""
-    flux = images.windows(x_start, y_start, shape, channels) - images.residual[channels][:, None, None]
+    flux = images.windows(x_start, y_start, shape, channels)
+    flux = flux - images.residual[channels][:, None, None]
     light = flux[:, 0]
     for other in np.moveaxis(flux[:, 1:], 1, 0):
         light = np.where(np.isfinite(light), light, other)
     return light
 
 
-def exclude_neighbours(light, labels, x, y, x_start, y_start):
+def _exclude_neighbours(light, labels, x, y, x_start, y_start):
     """Make the pixels of a source's neighbours NaN."""
     own = labels[np.rint(y).astype(int), np.rint(x).astype(int)]
     for image, x0, y0, label in zip(light, x_start, y_start, own):
@@ -118,12 +121,12 @@ def exclude_neighbours(light, labels, x, y, x_start, y_start):
         image[:part.shape[0], :part.shape[1]][(part != 0) & (part != label)] = np.nan
 
 
-def ring_number(far):
+def _ring_number(far):
     """(N,) int array: rings around a point that reach so far."""
     return np.maximum((far / BIN).astype(int), 1)
 
 
-def ring_sums(images, x, y, n_rings):
+def _ring_sums(images, x, y, n_rings):
     """
     What the pixels of images add to rings around a point of each.
 
@@ -142,25 +145,27 @@ def ring_sums(images, x, y, n_rings):
         Number of pixels that are known, and their sum, of each ring.
     """
     n, ny, nx = images.shape
-    square = (np.arange(nx) - x[:, None])[:, None, :] ** 2 + (np.arange(ny) - y[:, None])[:, :, None] ** 2
+    along_x, along_y = np.arange(nx) - x[:, None], np.arange(ny) - y[:, None]
+    square = along_x[:, None, :] ** 2 + along_y[:, :, None] ** 2
     # one ring more takes the pixels that are in none
     ring = np.minimum(np.sqrt(square, out=square) / BIN, n_rings).astype(np.intp)
     missing = ~np.isfinite(images)
     if missing.any():
         ring[missing] = n_rings
     ring += (np.arange(n) * (n_rings + 1))[:, None, None]
-    sums = [np.bincount(ring.ravel(), weights, n * (n_rings + 1)) for weights in (None, images.ravel())]
+    sums = [np.bincount(ring.ravel(), weights, n * (n_rings + 1))
+            for weights in (None, images.ravel())]
     return np.array(sums).reshape(2, n, n_rings + 1)[:, :, :n_rings]
 
 
-def profiles(count, total, n_rings):
+def _profiles(count, total, n_rings):
     """
     Cumulative flux, missing pixels replaced by their ring's mean.
 
     Parameters
     ----------
     count, total : (N, M) float arrays
-        See `ring_sums`.
+        See `_ring_sums`.
     n_rings : (N,) int array
         Rings of each that count.
 
@@ -176,32 +181,34 @@ def profiles(count, total, n_rings):
     most = count.shape[1]
     radius = BIN * np.arange(1, most + 1)
     area = np.pi * np.diff(radius ** 2, prepend=0.0)
-    # near an edge a part of the ring stands for the whole; single pixels at the centre do not fill their ring
+    # near an edge a part of the ring stands for the whole;
+    # single pixels at the centre do not fill their ring
     covered = (count >= MIN_COVERAGE * area) & (count > 0) & (np.arange(most) < n_rings[:, None])
-    mean = fill_by_symmetry(total / np.maximum(count, 1), covered)
+    mean = _fill_by_symmetry(total / np.maximum(count, 1), covered)
     n_known = np.where(covered.any(axis=1), most - np.argmax(covered[:, ::-1], axis=1), 0)
     return radius, np.cumsum(mean * area, axis=1), n_known
 
 
-def fill_by_symmetry(values, known):
-    """(N, M) values; those that are not known from the nearest known ones of the row, linearly between two."""
+def _fill_by_symmetry(values, known):
+    """(N, M) values; unknown ones from the nearest known of the row, linearly between two."""
     length = values.shape[1]
     place = np.broadcast_to(np.arange(length), values.shape)
     before = np.maximum.accumulate(np.where(known, place, -1), axis=1)
     after = np.minimum.accumulate(np.where(known, place, length)[:, ::-1], axis=1)[:, ::-1]
     before, after = np.where(before < 0, after, before), np.where(after == length, before, after)
-    low, high = (np.take_along_axis(values, np.clip(side, 0, length - 1), axis=1) for side in (before, after))
+    low, high = (np.take_along_axis(values, np.clip(side, 0, length - 1), axis=1)
+                 for side in (before, after))
     return low + (high - low) * (place - before) / np.maximum(after - before, 1)
 
 
-def from_profiles(radius, flux, n_known):
+def _from_profiles(radius, flux, n_known):
     """
     petroR90 of profiles.
 
     Parameters
     ----------
     radius, flux, n_known : array
-        See `profiles`.
+        See `_profiles`.
 
     Returns
     -------
@@ -210,7 +217,7 @@ def from_profiles(radius, flux, n_known):
     """
     n, most = flux.shape
     known = np.arange(most) < n_known[:, None]
-    inside, outside = (at_radii(flux, factor * radius) for factor in RING)
+    inside, outside = (_at_radii(flux, factor * radius) for factor in RING)
     ring_area = np.pi * (RING[1] ** 2 - RING[0] ** 2) * radius ** 2
     with np.errstate(divide='ignore', invalid='ignore'):
         ratio = (outside - inside) / ring_area / (flux / (np.pi * radius ** 2))
@@ -224,12 +231,13 @@ def from_profiles(radius, flux, n_known):
     ring = np.minimum((growth <= 0.9 * growth[:, -1:]).sum(axis=1), most - 1)
     rows, before = np.arange(n), np.maximum(ring - 1, 0)
     with np.errstate(divide='ignore', invalid='ignore'):
-        part = (0.9 * growth[:, -1] - growth[rows, before]) / (growth[rows, ring] - growth[rows, before])
+        part = 0.9 * growth[:, -1] - growth[rows, before]
+        part /= growth[rows, ring] - growth[rows, before]
     r90 = np.where(ring > 0, radius[before] + part * BIN, radius[0])
     return np.where(below.any(axis=1), r90, np.nan)
 
 
-def at_radii(flux, radius):
+def _at_radii(flux, radius):
     """(N, K) flux inside K radii, linear between the rings and none within the first one."""
     last = flux.shape[1] - 1
     ring = np.clip((radius / BIN).astype(int) - 1, 0, last)
@@ -262,6 +270,6 @@ def petrosian_r90(image, x, y):
     """
     ny, nx = image.shape
     x, y = np.array([float(x)]), np.array([float(y)])
-    n_rings = ring_number(np.maximum(np.maximum(x, nx - 1 - x), np.maximum(y, ny - 1 - y)))
-    sums = ring_sums(np.asarray(image, dtype=float)[None], x, y, int(n_rings[0]))
-    return float(from_profiles(*profiles(*sums, n_rings))[0])
+    n_rings = _ring_number(np.maximum(np.maximum(x, nx - 1 - x), np.maximum(y, ny - 1 - y)))
+    sums = _ring_sums(np.asarray(image, dtype=float)[None], x, y, int(n_rings[0]))
+    return float(_from_profiles(*_profiles(*sums, n_rings))[0])

@@ -9,18 +9,19 @@ import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.table import QTable, Table
 
-__all__ = ['Positions', 'as_table', 'read_positions']
+__all__ = ['Positions', 'read_positions']
 
 # (x, y, pixel number of the first pixel): SExtractor counts from one, Python from zero
-PIXEL_COLUMNS = [('x_centroid', 'y_centroid', 0), ('xcentroid', 'ycentroid', 0), ('XWIN_IMAGE', 'YWIN_IMAGE', 1),
-                 ('X_IMAGE', 'Y_IMAGE', 1), ('x', 'y', 0), ('x_0', 'y_0', 0), ('x_fit', 'y_fit', 0)]
+PIXEL_COLUMNS = [('x_centroid', 'y_centroid', 0), ('xcentroid', 'ycentroid', 0),
+                 ('XWIN_IMAGE', 'YWIN_IMAGE', 1), ('X_IMAGE', 'Y_IMAGE', 1), ('x', 'y', 0),
+                 ('x_0', 'y_0', 0), ('x_fit', 'y_fit', 0)]
 SKY_COLUMNS = [('ra', 'dec'), ('RA', 'DEC'), ('Ra', 'Dec'), ('ALPHA_J2000', 'DELTA_J2000'),
                ('ALPHAWIN_J2000', 'DELTAWIN_J2000'), ('RAJ2000', 'DEJ2000'), ('RA_ICRS', 'DE_ICRS'),
                ('ra_deg', 'dec_deg'), ('_RAJ2000', '_DEJ2000')]
 COORDINATE_COLUMNS = ('sky_centroid', 'skycoord', 'coord', 'sky_centroid_icrs')
 # columns that hold petroR90 itself, and their unit where the column states none
-RADIUS_COLUMNS = {'petro_r90': None, 'petroR90_r': u.arcsec, 'petroR90': u.arcsec, 'PETROR90_R': u.arcsec,
-                  'petrosian_r90': None, 'galvae_radius': None}
+RADIUS_COLUMNS = {'petro_r90': None, 'petroR90_r': u.arcsec, 'petroR90': u.arcsec,
+                  'PETROR90_R': u.arcsec, 'petrosian_r90': None, 'galvae_radius': None}
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ class Positions:
         if self.x is not None:
             return self.x, self.y
         if wcs is None:
-            raise ValueError('the catalogue gives positions on the sky, but the images have no WCS; '
-                             'give x and y in pixels, or images with a WCS')
+            raise ValueError('the catalogue gives positions on the sky, but the images have no '
+                             'WCS; give x and y in pixels, or images with a WCS')
         finite = np.isfinite(self.sky.ra.deg) & np.isfinite(self.sky.dec.deg)
         x, y = np.full(len(finite), np.nan), np.full(len(finite), np.nan)
         if finite.any():
@@ -96,7 +97,7 @@ def as_table(catalog):
 
     Parameters
     ----------
-    catalog : `~astropy.table.Table`, photutils ``SourceCatalog``, structured array, or list of cutouts
+    catalog : Table, photutils ``SourceCatalog``, structured array, SkyCoord, or list of cutouts
         A list holds `~astropy.nddata.Cutout2D`, photutils ``CutoutImage``, or
         None for a source without cutout.
 
@@ -119,20 +120,22 @@ def as_table(catalog):
         return QTable(catalog.to_table())
     if isinstance(catalog, np.ndarray) and catalog.dtype.names:
         return Table(catalog)
-    if isinstance(catalog, (list, tuple)) and all(c is None or is_cutout(c) for c in catalog):
-        xy = np.array([cutout_position(c) for c in catalog], dtype=float).reshape(-1, 2)
+    if isinstance(catalog, (list, tuple)) and all(c is None or _is_cutout(c) for c in catalog):
+        xy = np.array([_cutout_position(c) for c in catalog], dtype=float).reshape(-1, 2)
         return Table({'x': xy[:, 0], 'y': xy[:, 1]})
     if hasattr(catalog, 'to_dict') and hasattr(catalog, 'columns'):
         return Table.from_pandas(catalog)
-    raise TypeError(f'the catalogue is a {type(catalog).__name__}; expected a Table, a photutils SourceCatalog, '
-                    'a structured array, a SkyCoord, or a list of cutouts')
+    raise TypeError(f'the catalogue is a {type(catalog).__name__}; expected a Table, a photutils '
+                    'SourceCatalog, a structured array, a SkyCoord, or a list of cutouts')
 
 
-def is_cutout(value):
-    return hasattr(value, 'input_position_original') or (hasattr(value, 'position') and hasattr(value, 'bbox_original'))
+def _is_cutout(value):
+    if hasattr(value, 'input_position_original'):
+        return True
+    return hasattr(value, 'position') and hasattr(value, 'bbox_original')
 
 
-def cutout_position(cutout):
+def _cutout_position(cutout):
     """(x, y) in the original image; photutils' ``CutoutImage`` counts (y, x)."""
     if cutout is None:
         return np.nan, np.nan
@@ -170,13 +173,13 @@ def read_positions(table, *, radius=None, radius_unit=None):
         If there are no positions, or columns are not numbers.
     """
     x = y = sky = None
-    pixel = next((c for c in PIXEL_COLUMNS if c[0] in table.colnames and c[1] in table.colnames), None)
+    pixel = next((names for names in PIXEL_COLUMNS if {*names[:2]} <= {*table.colnames}), None)
     if pixel:
         x, y = (numeric_column(table[name], name, u.pix) - pixel[2] for name in pixel[:2])
         x[np.isinf(x)] = y[np.isinf(y)] = np.nan
     else:
-        sky = sky_positions(table)
-    values, unit = read_radii(table, radius)
+        sky = _sky_positions(table)
+    values, unit = _read_radii(table, radius)
     if unit is None and values is not None:
         unit = (u.pix if pixel else u.arcsec) if radius_unit is None else u.Unit(radius_unit)
     if values is None:
@@ -186,28 +189,31 @@ def read_positions(table, *, radius=None, radius_unit=None):
     return Positions(x, y, sky, values, None if unit == u.pix else unit)
 
 
-def sky_positions(table):
-    name = next((c for c in COORDINATE_COLUMNS if c in table.colnames and isinstance(table[c], SkyCoord)), None)
+def _sky_positions(table):
+    name = next((name for name in COORDINATE_COLUMNS
+                 if name in table.colnames and isinstance(table[name], SkyCoord)), None)
     if name:
         return table[name].icrs
-    pair = next((c for c in SKY_COLUMNS if c[0] in table.colnames and c[1] in table.colnames), None)
+    pair = next((names for names in SKY_COLUMNS if {*names} <= {*table.colnames}), None)
     if pair is None:
-        raise ValueError(f'the catalogue has no positions: expected x_centroid and y_centroid, x and y, X_IMAGE and '
-                         f'Y_IMAGE, or ra and dec; it has {", ".join(table.colnames[:12]) or "no columns"}')
+        raise ValueError('the catalogue has no positions: expected x_centroid and y_centroid, '
+                         'x and y, X_IMAGE and Y_IMAGE, or ra and dec; it has '
+                         f'{", ".join(table.colnames[:12]) or "no columns"}')
     ra, dec = (numeric_column(table[name], name, u.deg) for name in pair)
     off = ~(np.abs(dec) <= 90.0)
     return SkyCoord(np.where(off, np.nan, ra), np.where(off, np.nan, dec), unit='deg')
 
 
-def read_radii(table, radius):
-    """Values and unit (None if not stated) of the radii; (None, None) where they are to be measured."""
+def _read_radii(table, radius):
+    """Values and unit (None if not stated) of the radii; both None where they are measured."""
     if radius is None:
         name = next((c for c in RADIUS_COLUMNS if c in table.colnames), None)
-        return (None, None) if name is None else column_radii(table, name)
+        return (None, None) if name is None else _column_radii(table, name)
     if isinstance(radius, str):
         if radius not in table.colnames:
-            raise ValueError(f'there is no column {radius!r} of radii; there are {", ".join(table.colnames[:12])}')
-        return column_radii(table, radius)
+            raise ValueError(f'there is no column {radius!r} of radii; '
+                             f'there are {", ".join(table.colnames[:12])}')
+        return _column_radii(table, radius)
     unit = getattr(radius, 'unit', None)
     values = np.ma.filled(np.ma.asarray(getattr(radius, 'value', radius), dtype=float), np.nan)
     if values.ndim and values.shape != (len(table),):
@@ -215,13 +221,13 @@ def read_radii(table, radius):
     return np.broadcast_to(values, len(table)).copy(), unit
 
 
-def column_radii(table, name):
+def _column_radii(table, name):
     unit = getattr(table[name], 'unit', None) or RADIUS_COLUMNS.get(name)
     return numeric_column(table[name], name, unit), unit
 
 
 def numeric_column(column, name, unit):
-    """(N,) floats of a column, NaN where it is masked; converted where it states another unit than ``unit``."""
+    """(N,) floats of a column, NaN where masked; converted to ``unit`` if it states another."""
     stated = getattr(column, 'unit', None)
     values = np.ma.asarray(getattr(column, 'value', column))
     if values.dtype.kind not in 'fiu':

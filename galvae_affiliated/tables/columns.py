@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The columns that the package adds: names, descriptions, UCDs, and the model they come from."""
+"""The columns that the package adds to tables, and the model that each states."""
 
 import re
 
@@ -8,19 +8,20 @@ import numpy as np
 from astropy.table import MaskedColumn
 
 from galvae_affiliated.exceptions import ModelMismatchError
-from galvae_affiliated.flags import GalvaeFlags
-from galvae_affiliated.models._devices import BATCH_SIZE
 from galvae_affiliated.models.encoder import Encoder, scalar_names
+from galvae_affiliated.models.engine import Engine
+from galvae_affiliated.models.quantities import predict_quantities
 from galvae_affiliated.models.registry import get_model
 from galvae_affiliated.models.votes import predict_votes, set_thresholds
+from galvae_affiliated.sources.positions import numeric_column
 
-__all__ = ['add_latents', 'add_morphology', 'get_latents']
+__all__ = ['add_latents', 'add_morphology', 'add_quantities', 'get_latents', 'in_set']
 
 MODEL_IN_DESCRIPTION = re.compile(r'\[model ([^\]]+)\]$')
 
 
-def add_latents(table, cutouts, model=None, *, reconstruction=True, split=False, overwrite=False, device='auto',
-                batch_size=BATCH_SIZE):
+def add_latents(table, cutouts, model=None, *, reconstruction=True, scalar_columns=False,
+                overwrite=False, engine=None, **options):
     """
     Encode cutouts and add their latents to a table.
 
@@ -34,12 +35,14 @@ def add_latents(table, cutouts, model=None, *, reconstruction=True, split=False,
         The model; None takes the default.
     reconstruction : bool, optional
         Add ``galvae_recon_chi2``.
-    split : bool, optional
+    scalar_columns : bool, optional
         A scalar column a latent, for formats without vector columns.
     overwrite : bool, optional
         Replace columns of the same names.
-    device : {'auto', 'cpu', 'cuda'}, optional
-    batch_size : int, optional
+    engine : `~galvae_affiliated.Engine`, optional
+        Where and how to compute.
+    **options
+        Those of `~galvae_affiliated.Engine`, in place of one.
 
     Returns
     -------
@@ -54,12 +57,14 @@ def add_latents(table, cutouts, model=None, *, reconstruction=True, split=False,
     """
     if len(cutouts) != len(table):
         raise ValueError(f'there are {len(cutouts)} cutouts for {len(table)} rows')
-    model = get_model(model)
-    encoding = Encoder(model, device=device, batch_size=batch_size).encode(cutouts, reconstruction=reconstruction)
-    return with_columns(table, encoding_columns(encoding, model, split=split), overwrite=overwrite)
+    encoder = Encoder(model, engine, **options)
+    encoding = encoder.encode(cutouts, reconstruction=reconstruction)
+    columns = encoding.columns(scalar_columns=scalar_columns)
+    return with_columns(table, make_columns(columns, encoder.model), overwrite=overwrite)
 
 
-def add_morphology(table, model=None, *, coverage=0.9, n_samples=0, overwrite=False, device='auto'):
+def add_morphology(table, model=None, *, coverage=0.9, n_samples=0, overwrite=False,
+                   engine=None, **options):
     """
     Predict what volunteers would say of galaxies, from the latents of a table.
 
@@ -77,7 +82,10 @@ def add_morphology(table, model=None, *, coverage=0.9, n_samples=0, overwrite=Fa
         the fractions; 0 leaves these out, 32 are enough.
     overwrite : bool, optional
         Replace columns of the same names.
-    device : {'auto', 'cpu', 'cuda'}, optional
+    engine : `~galvae_affiliated.Engine`, optional
+        Where and how to compute.
+    **options
+        Those of `~galvae_affiliated.Engine`, in place of one.
 
     Returns
     -------
@@ -92,7 +100,7 @@ def add_morphology(table, model=None, *, coverage=0.9, n_samples=0, overwrite=Fa
         - ``<question>_answer``, the likeliest answer, and ``<question>_set``,
           the prediction set, such as '{round, in-between}', or '{}' if no
           answer is likely enough. They are masked where less than half of
-          the volunteers are asked.
+          the volunteers are asked. `in_set` looks for an answer in it.
 
         If there is a column ``galvae_flags``, its bit ``ARTIFACT`` is set
         where that is the likeliest answer to the first question.
@@ -102,16 +110,75 @@ def add_morphology(table, model=None, *, coverage=0.9, n_samples=0, overwrite=Fa
     ModelMismatchError
         If the latents are of another model.
     ValueError
-        If the columns exist, the coverage is out of range, or samples are asked for without ``galvae_latent_err``.
+        If the columns exist, the coverage is out of range, or samples are asked for without
+        ``galvae_latent_err``.
     """
     model = get_model(model)
+    engine = engine or Engine(**options)
+    latents = get_latents(table, model)
     errors = get_latents(table, model, name='galvae_latent_err') if n_samples else None
-    morphology = predict_votes(get_latents(table, model), model, errors=errors, n_samples=n_samples, device=device)
-    columns = vote_columns(morphology, model, coverage=coverage)
+    thresholds = set_thresholds(model, coverage)
+    votes = predict_votes(latents, model, engine, errors=errors, n_samples=n_samples)
+    columns = make_columns(votes.columns(thresholds, coverage), model)
     result = with_columns(table, columns, overwrite=overwrite)
     if 'galvae_flags' in result.colnames:
-        result['galvae_flags'] = result['galvae_flags'] | artifact_flags(morphology, model)
+        result['galvae_flags'] = result['galvae_flags'] | votes.artifact_flags()
     return result
+
+
+def add_quantities(table, model=None, *, overwrite=False, engine=None, **options):
+    """
+    Predict the quantities that a model was taught, from the latents of a table.
+
+    Parameters
+    ----------
+    table : `~astropy.table.Table` of N rows
+        With latents of this model, or of the one that the quantities were added
+        to, and ``galvae_radius`` if the quantities need it. Not changed.
+    model : `~galvae_affiliated.ModelBundle`, str or path, optional
+        The model; None takes the default.
+    overwrite : bool, optional
+        Replace columns of the same names.
+    engine : `~galvae_affiliated.Engine`, optional
+        Where and how to compute.
+    **options
+        Those of `~galvae_affiliated.Engine`, in place of one.
+
+    Returns
+    -------
+    table : `~astropy.table.Table`
+        A new table with columns ``galvae_<name>`` and ``galvae_<name>_err``.
+
+    Raises
+    ------
+    ValueError
+        If the model predicts no quantities, the radii have another kind of unit than the
+        model needs, or the columns exist.
+    KeyError
+        If there are no latents, or no radii where they are needed.
+    ModelMismatchError
+        If the latents are of another model.
+    """
+    model = get_model(model)
+    if model.manifest.quantities is None:
+        raise ValueError(f'the model {model.id} predicts no quantities; '
+                         'galvae fit-heads --quantity adds them')
+    quantities = predict_quantities(get_latents(table, model), _radius_for(table, model), model,
+                                    engine or Engine(**options))
+    return with_columns(table, make_columns(quantities.columns(), model), overwrite=overwrite)
+
+
+def _radius_for(table, model):
+    """(N,) radii in the unit that the quantities need, NaN where masked; None if they need none."""
+    needed = model.manifest.quantities.radius
+    if needed is None:
+        return None
+    if 'galvae_radius' not in table.colnames:
+        raise KeyError(f'the quantities of {model.id} need the column galvae_radius; '
+                       'the table has none')
+    if table['galvae_radius'].unit is None:
+        raise ValueError(f"column 'galvae_radius' states no unit; expected '{needed}'")
+    return numeric_column(table['galvae_radius'], 'galvae_radius', u.Unit(needed))
 
 
 def get_latents(table, model=None, *, name='galvae_latent'):
@@ -125,7 +192,8 @@ def get_latents(table, model=None, *, name='galvae_latent'):
     model : `~galvae_affiliated.ModelBundle`, str or path, optional
         The model that they must be of; None takes the default.
     name : str, optional
-        Of the vector column, or of its scalar columns without their numbers; 'galvae_latent_err' holds the errors.
+        Of the vector column, or of its scalar columns without their numbers;
+        'galvae_latent_err' holds the errors.
 
     Returns
     -------
@@ -142,22 +210,70 @@ def get_latents(table, model=None, *, name='galvae_latent'):
     model = get_model(model)
     names = [name] if name in table.colnames else scalar_names(name, model.n_latents)
     if any(one not in table.colnames for one in names):
-        raise KeyError(f'the table has no latents: expected a column {name}, or {names[0]} to {names[-1]}')
+        raise KeyError(f'the table has no latents: expected a column {name}, '
+                       f'or {names[0]} to {names[-1]}')
     for one in names:
         stated = stated_model(table[one])
         if stated not in model.same_latents:
-            raise ModelMismatchError(f'column {one} is of the model {stated or "(not stated)"}; expected {model.id}')
-    columns = [np.ma.filled(np.ma.asarray(table[one]).astype(np.float32), np.nan) for one in names]
+            raise ModelMismatchError(f'column {one} is of the model {stated or "(not stated)"}; '
+                                     f'expected {model.id}')
+    columns = [np.ma.filled(np.ma.asarray(table[one]).astype(np.float32), np.nan)
+               for one in names]
     latents = np.stack(columns, axis=1) if len(names) > 1 else columns[0]
     if latents.shape != (len(table), model.n_latents):
-        raise ValueError(f'the latents have shape {latents.shape}; expected ({len(table)}, {model.n_latents})')
+        raise ValueError(f'the latents have shape {latents.shape}; '
+                         f'expected ({len(table)}, {model.n_latents})')
     return latents
 
 
+def in_set(table, question, answer):
+    """
+    Whether an answer is in the prediction set of each galaxy.
+
+    Parameters
+    ----------
+    table : `~astropy.table.Table` of N rows
+        With a column ``<question>_set``.
+    question, answer : str
+        Such as 'bar' and 'yes'.
+
+    Returns
+    -------
+    is_in : (N,) bool array
+        False where the set is masked.
+
+    Raises
+    ------
+    KeyError
+        If the table has no such sets.
+    ValueError
+        If the table has no column of the fraction of this answer either.
+
+    Examples
+    --------
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated import in_set
+    >>> table = Table({'bar_set': ['{yes}', '{no, yes}', '{}'], 'bar_yes_fraction': [0.9, 0.4, 0.5]})
+    >>> in_set(table, 'bar', 'yes')
+    array([ True,  True, False])
+    """
+    name = f'{question}_set'
+    if name not in table.colnames:
+        sets = ', '.join(column for column in table.colnames if column.endswith('_set'))
+        raise KeyError(f'the table has no column {name}; it has {sets or "no prediction sets"}')
+    if f'{question}_{answer}_fraction' not in table.colnames:
+        raise ValueError(f'question {question!r} has no answer {answer!r} in this table')
+    texts, place = np.unique(np.ma.filled(np.ma.asarray(table[name]).astype(str), ''),
+                             return_inverse=True)
+    holds = [answer in text.strip('{}').split(', ') for text in texts.tolist()]
+    return np.array(holds, dtype=bool)[place.ravel()]
+
+
 def stated_model(column):
-    """Id of the model that a column states: in its metadata, or in the description where a format kept only that."""
+    """Id of the model that a column states, in its metadata or in its description."""
     stated = (column.info.meta or {}).get('galvae_model')
-    match = MODEL_IN_DESCRIPTION.search(' '.join((column.info.description or '').split()))
+    description = ' '.join((column.info.description or '').split())
+    match = MODEL_IN_DESCRIPTION.search(description)
     return stated or (match.group(1) if match else None)
 
 
@@ -165,7 +281,8 @@ def check_column_names(table, names, *, overwrite):
     """Raise if the table has one of the columns, unless they may be replaced."""
     taken = [name for name in names if name in table.colnames]
     if taken and not overwrite:
-        raise ValueError(f'the table has a column {taken[0]!r} already; overwrite=True replaces it')
+        raise ValueError(f'the table has a column {taken[0]!r} already; '
+                         'overwrite=True replaces it')
 
 
 def with_columns(table, columns, *, overwrite):
@@ -179,103 +296,32 @@ def with_columns(table, columns, *, overwrite):
     return result
 
 
-def make_column(name, values, description, ucd, model, *, unit=None, mask=False):
+def make_columns(columns, model):
     """
-    A column that states its model; rows that are not finite are masked, and those of ``mask``.
+    Columns of a table, which state their model.
 
-    The description carries the model too, as no other text survives every
-    format; it is short, since VOTable breaks longer ones into lines.
-    """
-    if np.issubdtype(values.dtype, np.floating):
-        mask = ~np.isfinite(values) | mask
-    elif values.dtype.kind == 'U':
-        # a VOTable has no masked text: what is masked is empty there
-        values = np.where(mask, '', values)
-    return MaskedColumn(values, name=name, mask=mask, unit=unit, description=f'{description} [model {model.id}]',
-                        meta={'ucd': ucd, 'galvae_model': model.id, 'galvae_sha256': model.sha256})
-
-
-def encoding_columns(encoding, model, *, split=False):
-    """
-    Columns of an `~galvae_affiliated.models.encoder.Encoding`.
-
-    Returns
-    -------
-    columns : list of `~astropy.table.MaskedColumn`
-    """
-    vectors = [('galvae_latent', encoding.latent, 'morphology latents', 'src.morph.param'),
-               ('galvae_latent_err', encoding.latent_err, 'errors of the latents', 'stat.stdev;src.morph.param'),
-               ('galvae_pose', encoding.pose, 'pose in the cutout', 'src.morph.param')]
-    columns = []
-    for name, values, description, ucd in vectors:
-        if not values.shape[1]:  # a model without pose; several formats cannot hold a column without width
-            continue
-        if split:
-            columns += [make_column(scalar, values[:, i], f'{description} {i}', ucd, model)
-                        for i, scalar in enumerate(scalar_names(name, values.shape[1]))]
-        else:
-            columns.append(make_column(name, values, description, ucd, model))
-    if encoding.recon_chi2 is not None:
-        columns.append(make_column('galvae_recon_chi2', encoding.recon_chi2, 'residual of the decoder', 'stat.fit.chi2',
-                              model))
-    scales = encoding.pixel_scale[encoding.measured]
-    unit = unit_of_radii(len(scales), np.sum(~np.isfinite(scales)))
-    radius = encoding.radius * encoding.pixel_scale if unit == u.arcsec else encoding.radius
-    columns.append(make_column('galvae_radius', radius, 'petroR90 of the cutout', 'phys.angSize', model, unit=unit))
-    columns.append(make_column('galvae_flags', encoding.flags, 'bits of GalvaeFlags', 'meta.code', model))
-    return columns
-
-
-def unit_of_radii(n_measured, n_unscaled):
-    """The one unit of ``galvae_radius``: arcsec, but pixels where a measured row has no known pixel scale."""
-    return u.arcsec if n_measured and not n_unscaled else u.pix
-
-
-def vote_columns(morphology, model, *, coverage=0.9):
-    """
-    Columns of the predicted votes.
+    The description carries the model too, as no other text survives every format.
 
     Parameters
     ----------
-    morphology : `~galvae_affiliated.models.votes.PredictedVotes`
+    columns : iterable of `~galvae_affiliated.models._column.Column`
     model : `~galvae_affiliated.ModelBundle`
-    coverage : float or None, optional
-        See `add_morphology`.
 
     Returns
     -------
     columns : list of `~astropy.table.MaskedColumn`
+        Rows that are not finite are masked, and those of their masks.
     """
-    columns, ucd = [], 'stat.probability;src.morph.type'
-    for question, answers in model.questions.items():
-        columns += [make_column(f'{question}_{answer}_fraction', values, 'predicted vote fraction', ucd, model)
-                    for answer, values in zip(answers, morphology.fractions[question].T)]
-    if morphology.deviation is not None:
-        for question, answers in model.questions.items():
-            low, high = morphology.intervals(question)
-            for i, answer in enumerate(answers):
-                name = f'{question}_{answer}_fraction'
-                columns += [make_column(f'{name}_lo', low[:, i], '16 per cent are below', f'{ucd};stat.min', model),
-                            make_column(f'{name}_hi', high[:, i], '16 per cent are above', f'{ucd};stat.max', model)]
-    # once: each look at the manifest copies it
-    thresholds = {} if coverage is None else set_thresholds(model, coverage)
-    for question, answers in model.questions.items():
-        reach, hidden = morphology.reach[question], ~morphology.applies(question)
-        columns += [make_column(f'{question}_reach_fraction', reach, 'share who are asked', ucd, model),
-                    make_column(f'{question}_answer', morphology.likeliest(question, answers), 'likeliest answer',
-                           'src.morph.type', model, mask=hidden)]
-        if question in thresholds:
-            sets = morphology.sets(question, answers, thresholds[question])
-            columns.append(make_column(f'{question}_set', sets, f'answers, {100 * coverage:g} % coverage', 'src.morph.type',
-                                  model, mask=hidden))
-    return columns
-
-
-def artifact_flags(morphology, model):
-    """(N,) int32 flags of the rows whose likeliest answer to a question that everybody is asked is 'artifact'."""
-    flags = np.zeros(len(next(iter(morphology.reach.values()))), dtype=np.int32)
-    for question, entry in model.manifest['questions'].items():
-        if 'artifact' in entry['answers'] and entry.get('parent') is None:
-            found = morphology.likeliest(question, entry['answers']) == 'artifact'
-            flags[found & morphology.applies(question)] |= GalvaeFlags.ARTIFACT
-    return flags
+    result = []
+    for column in columns:
+        values, mask = column.values, column.mask
+        if np.issubdtype(values.dtype, np.floating):
+            mask = ~np.isfinite(values) | mask
+        elif values.dtype.kind == 'U':
+            # a VOTable has no masked text: what is masked is empty there
+            values = np.where(mask, '', values)
+        result.append(MaskedColumn(
+            values, name=column.name, mask=mask, unit=column.unit,
+            description=f'{column.description} [model {model.id}]',
+            meta={'ucd': column.ucd, 'galvae_model': model.id, 'galvae_sha256': model.sha256}))
+    return result

@@ -1,41 +1,55 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Tables from and to files of the formats that astronomers use."""
 
-import os
 from pathlib import Path
+
+from galvae_affiliated._atomic import replacing
 
 # ending of the output file: format name of astropy's Table, and its options
 HDF5 = ('hdf5', {'path': 'galvae', 'serialize_meta': True})
-FORMATS = {'.fits': ('fits', {}), '.fit': ('fits', {}), '.ecsv': ('ascii.ecsv', {}), '.parquet': ('parquet', {}),
-           '.vot': ('votable', {}), '.xml': ('votable', {}), '.h5': HDF5, '.hdf5': HDF5, '.csv': ('ascii.csv', {})}
+FORMATS = {'.fits': ('fits', {}), '.fit': ('fits', {}), '.ecsv': ('ascii.ecsv', {}),
+           '.parquet': ('parquet', {}), '.vot': ('votable', {}), '.xml': ('votable', {}),
+           '.h5': HDF5, '.hdf5': HDF5, '.csv': ('ascii.csv', {})}
 
 
 def output_format(path):
+    """Format of astropy's tables for the ending of a file, and options of its writer."""
     suffix = Path(path).suffix.lower()
     if suffix not in FORMATS:
-        raise ValueError(f'{path}: the ending {suffix!r} is no known format; expected one of {", ".join(FORMATS)}')
+        raise ValueError(f'{path}: the ending {suffix!r} is no known format; '
+                         f'expected one of {", ".join(FORMATS)}')
     return FORMATS[suffix]
 
 
-def write_table(table, path, kind, keywords):
-    """Write beside the target, then rename: a run that is ended leaves no half table. Returns the number of rows."""
+def write_table(table, path):
+    """
+    Write a table in the format that the file's ending says; a run that is ended leaves no half.
+
+    Parameters
+    ----------
+    table : `~astropy.table.Table`
+    path : str or path
+        A file of this name is replaced.
+
+    Returns
+    -------
+    n_rows : int
+    """
+    kind, options = output_format(path)
     if kind in ('votable', 'ascii.csv'):
-        table = without_coordinates(table)
-    unfinished = Path(path).with_name(f'.{Path(path).name}.part')
-    try:
-        table.write(unfinished, format=kind, overwrite=True, **keywords)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        table = _without_coordinates(table)
+    with replacing(path) as unfinished:
+        table.write(unfinished, format=kind, overwrite=True, **options)
     return len(table)
 
 
-def without_coordinates(table):
+def _without_coordinates(table):
     """SkyCoord columns as two of degrees: VOTable and CSV cannot hold the object."""
     from astropy.coordinates import SkyCoord
 
     for name in [name for name in table.colnames if isinstance(table[name], SkyCoord)]:
-        place, sky = table.index_column(name), table[name].icrs
+        place = table.index_column(name)
+        sky = table[name].icrs
         table.replace_column(name, sky.ra)
         table.rename_column(name, f'{name}.ra')
         table.add_column(sky.dec, index=place + 1, name=f'{name}.dec')
@@ -43,19 +57,42 @@ def without_coordinates(table):
 
 
 def read_catalog(path):
-    """A table of any format that astropy recognises by its ending or content."""
+    """
+    A table of any format that astropy recognises by its ending or content.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    table : `~astropy.table.QTable`
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no table that can be read.
+    """
     from astropy.io.registry import IORegistryError
-    from astropy.table import QTable
 
     if not Path(path).is_file():
         raise FileNotFoundError(f'{path}: there is no such file')
-    kinds = [FORMATS[suffix][0]] if (suffix := Path(path).suffix.lower()) in FORMATS else ['ascii']
-    failures = []
-    for kind in [None, *kinds]:
+    by_ending, _ = FORMATS.get(Path(path).suffix.lower(), ('ascii', {}))
+    for kind in (None, by_ending):
         try:
-            table = QTable.read(path, format=kind) if kind else QTable.read(path)
-            # SExtractor's FITS_LDAC holds the image's header in a table of its own, before that of the objects
-            return QTable.read(path, hdu='LDAC_OBJECTS') if table.colnames == ['Field Header Card'] else table
+            return _read_as(path, kind)
         except (IORegistryError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
-            failures.append(error)
-    raise ValueError(f'{path}: this is not a table that can be read ({failures[-1]})')
+            failure = error
+    raise ValueError(f'{path}: this is not a table that can be read ({failure})')
+
+
+def _read_as(path, kind):
+    from astropy.table import QTable
+
+    table = QTable.read(path, format=kind) if kind else QTable.read(path)
+    if table.colnames == ['Field Header Card']:
+        # SExtractor's FITS_LDAC holds the image's header in a table before that of the objects
+        return QTable.read(path, hdu='LDAC_OBJECTS')
+    return table

@@ -1,70 +1,106 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""All columns of what a model says of cutouts: latents, morphology, and other quantities that it was taught."""
+"""Which columns are asked for: their names before the work, and the columns after it."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from galvae_affiliated.models.encoder import Encoding
-from galvae_affiliated.models.quantities import quantity_columns
-from galvae_affiliated.models.votes import predict_votes
-from galvae_affiliated.tables.columns import artifact_flags, encoding_columns, vote_columns
+from galvae_affiliated.models.engine import Engine
+from galvae_affiliated.models.quantities import predict_quantities
+from galvae_affiliated.models.votes import predict_votes, set_thresholds
+from galvae_affiliated.tables.columns import make_columns
 
-__all__ = ['planned_names', 'result_columns']
+__all__ = ['Outputs']
 
 
-
-def planned_names(model, *, reconstruction, **options):
+@dataclass(frozen=True)
+class Outputs:
     """
-    Names of the columns that a call will add, so that they, and wrong options, can be refused before the work.
+    Which columns are asked for.
 
     Parameters
     ----------
-    model : `~galvae_affiliated.ModelBundle`
-    reconstruction : bool
-    **options
-        Of `result_columns`.
+    morphology : bool, optional
+        The predicted vote fractions, answers and prediction sets.
+    coverage : float or None, optional
+        Share of the galaxies whose prediction set holds the most voted answer, from 0.5 to
+        0.99; None leaves the sets out.
+    n_samples : int, optional
+        Latents to draw from each posterior, for intervals of the fractions; 0 leaves these
+        out, 32 are enough.
+    reconstruction : bool, optional
+        ``galvae_recon_chi2``; it costs about half of the time.
+    scalar_columns : bool, optional
+        A scalar column a latent, for formats without vector columns.
 
-    Returns
-    -------
-    names : list of str
+    Examples
+    --------
+    >>> from galvae_affiliated import Outputs, get_model
+    >>> Outputs(morphology=False, reconstruction=False).names(get_model())
+    ['galvae_latent', 'galvae_latent_err', 'galvae_pose', 'galvae_radius', 'galvae_flags']
     """
-    latent, pose, none = np.zeros((0, model.n_latents)), np.zeros((0, model.n_pose)), np.zeros(0)
-    flags = np.zeros(0, dtype=np.int32)
-    encoding = Encoding(latent, latent, pose, none if reconstruction else None, flags, none, none)
-    return [c.name for c in result_columns(encoding, model, **options)]
 
+    morphology: bool = True
+    coverage: float | None = 0.9
+    n_samples: int = 0
+    reconstruction: bool = True
+    scalar_columns: bool = False
 
-def result_columns(encoding, model, *, split, morphology, coverage=0.9, n_samples=0, device='auto'):
-    """
-    Columns of an `~galvae_affiliated.models.encoder.Encoding`.
+    def names(self, model):
+        """
+        Names of the columns, so that they, and wrong options, can be refused before the work.
 
-    Parameters
-    ----------
-    encoding : `~galvae_affiliated.models.encoder.Encoding`
-    model : `~galvae_affiliated.ModelBundle`
-    split : bool
-        A scalar column a latent.
-    morphology : bool
-        With the predicted votes.
-    coverage, n_samples, device : optional
-        See `~galvae_affiliated.add_morphology`.
+        Parameters
+        ----------
+        model : `~galvae_affiliated.ModelBundle`
 
-    Returns
-    -------
-    columns : list of `~astropy.table.MaskedColumn`
-    """
-    # an engine for networks as small as these is not worth its building
-    device, predicted = device.replace('tensorrt', 'cuda'), []
-    if morphology and model.questions:
-        votes = predict_votes(encoding.latent, model, errors=encoding.latent_err, n_samples=n_samples, device=device)
-        encoding = replace(encoding, flags=encoding.flags | artifact_flags(votes, model))
-        predicted = vote_columns(votes, model, coverage=coverage)
-    return [*encoding_columns(encoding, model, split=split), *predicted, *quantities_of(encoding, model, device)]
+        Returns
+        -------
+        names : list of str
 
+        Raises
+        ------
+        ValueError
+            If the model cannot give what is asked for.
+        """
+        return [column.name for column in self.columns(self.no_rows(model), model)]
 
-def quantities_of(encoding, model, device):
-    """Columns of the quantities that a model was taught; none if there are none."""
-    needed = model.manifest.get('targets', {}).get('radius')
-    radius = encoding.radius * encoding.pixel_scale if needed == 'arcsec' else encoding.radius
-    return quantity_columns(encoding.latent, radius, model, device=device)
+    def no_rows(self, model):
+        """An `~galvae_affiliated.models.Encoding` without rows."""
+        latent = np.zeros((0, model.n_latents), dtype=np.float32)
+        pose = np.zeros((0, model.n_pose), dtype=np.float32)
+        none = np.zeros(0, dtype=np.float32)
+        flags = np.zeros(0, dtype=np.int32)
+        return Encoding(latent, latent, pose, none if self.reconstruction else None, flags,
+                        none, none)
+
+    def columns(self, encoding, model, engine=None, *, radius_unit=None):
+        """
+        All there is to say of some rows.
+
+        Parameters
+        ----------
+        encoding : `~galvae_affiliated.models.Encoding`
+        model : `~galvae_affiliated.ModelBundle`
+        engine : `~galvae_affiliated.Engine`, optional
+        radius_unit : `~astropy.units.Unit`, optional
+            Of the radii; see `~galvae_affiliated.models.Encoding.columns`.
+
+        Returns
+        -------
+        columns : list of `~astropy.table.MaskedColumn`
+        """
+        engine = engine or Engine()
+        predicted = []
+        if self.morphology and model.questions:
+            thresholds = set_thresholds(model, self.coverage)
+            votes = predict_votes(encoding.latent, model, engine, errors=encoding.latent_err,
+                                  n_samples=self.n_samples)
+            encoding = replace(encoding, flags=encoding.flags | votes.artifact_flags())
+            predicted += votes.columns(thresholds, self.coverage)
+        if model.manifest.quantities:
+            radius = encoding.radius_in(model.manifest.quantities.radius)
+            predicted += predict_quantities(encoding.latent, radius, model, engine).columns()
+        own = encoding.columns(scalar_columns=self.scalar_columns, radius_unit=radius_unit)
+        return make_columns([*own, *predicted], model)

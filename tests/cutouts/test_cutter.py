@@ -7,8 +7,9 @@ import numpy as np
 import one_at_a_time
 import pytest
 
+from galvae_affiliated._batches import row_slices
 from galvae_affiliated.cutouts import _cutter, _resample
-from galvae_affiliated.cutouts._cutter import batches
+from galvae_affiliated.cutouts.frame import ImageRendering, ModelFrame
 from galvae_affiliated.cutouts.maker import CutoutMaker
 from galvae_affiliated.exceptions import GalvaeWarning
 from galvae_affiliated.flags import describe_flags
@@ -16,12 +17,16 @@ from galvae_affiliated.images.field import FieldImages
 from galvae_affiliated.sources import petrosian
 from galvae_affiliated.sources.positions import Positions
 
-TYPICAL = {'g': {'noise': 0.04, 'flux': 0.5}, 'r': {'noise': 0.07, 'flux': 1.0}, 'z': {'noise': 0.2, 'flux': 1.6}}
+TYPICAL = {
+    'g': {'noise': 0.04, 'flux': 0.5},
+    'r': {'noise': 0.07, 'flux': 1.0},
+    'z': {'noise': 0.2, 'flux': 1.6},
+}
 GRID = 32
 
 
 def sources(shape, rng, n=60):
-    """x, y and radii on, at the edge of, and off an image; some positions or radii are missing or wrong."""
+    """x, y and radii on, at the edge of, and off an image; some are missing or wrong."""
     ny, nx = shape
     x, y = rng.uniform(-3, nx + 2, n), rng.uniform(-3, ny + 2, n)
     radius = np.exp(rng.uniform(np.log(0.05), np.log(0.8 * max(shape)), n))
@@ -40,7 +45,10 @@ def field(shape, rng, x, y):
     light = np.zeros(shape)
     for x0, y0 in zip(x[12:40], y[12:40]):
         light += rng.uniform(1, 30) * np.exp(-np.hypot(xx - x0, yy - y0) / rng.uniform(1, 6))
-    return {band: colour * light + rng.normal(0, 1, shape) for band, colour in zip('grz', (0.6, 1.0, 1.5))}
+    return {
+        band: colour * light + rng.normal(0, 1, shape)
+        for band, colour in zip('grz', (0.6, 1.0, 1.5))
+    }
 
 
 def holes(image, rng):
@@ -63,22 +71,29 @@ KINDS = {
 
 def maker_of(images, x, y, radius, *, grid=GRID, labels=None, **options):
     options = options or {'unit': 'nmgy'}
-    images = FieldImages(images, band_sets=[('z', 'r', 'g')], typical=TYPICAL, pixel_scale=0.262, **options)
+    images = FieldImages(
+        images, band_sets=[('z', 'r', 'g')], typical=TYPICAL, pixel_scale=0.262, **options
+    )
     x, y, radius = (np.asarray(values, dtype=float) for values in (x, y, radius))
     positions = Positions(x, y, None, radius, None)
-    return CutoutMaker(images, positions, grid=grid, field_of_view=5.12, rendering='x', labels=labels)
+    frame = ModelFrame('x', grid, 5.12, (ImageRendering('x', 'flux', ('z', 'r', 'g')),))
+    return CutoutMaker(images, positions, frame, labels=labels)
 
 
 def assert_equal(maker, precision=4e-6):
     """Each cutout within the rounding of float32, relative to its largest value."""
     stack = maker.stack()
     data, flags, radius = one_at_a_time.stack(maker)
-    assert [describe_flags(value) for value in stack.flags] == [describe_flags(value) for value in flags]
+    assert [describe_flags(value) for value in stack.flags] == [
+        describe_flags(value) for value in flags
+    ]
     assert np.allclose(stack.radius, radius, rtol=1e-5, equal_nan=True)
     assert np.array_equal(np.isnan(stack.data), np.isnan(data))
     for cutout, expected in zip(stack.data, data):
         known = np.isfinite(expected)
-        assert np.abs(cutout - expected)[known].max(initial=0) <= precision * np.abs(expected[known]).max(initial=0)
+        assert np.abs(cutout - expected)[known].max(initial=0) <= precision * np.abs(
+            expected[known]
+        ).max(initial=0)
     return stack
 
 
@@ -103,7 +118,9 @@ def test_neighbours_are_left_out_of_the_radii():
     x, y, radius = sources((160, 120), rng)
     labels = np.where(rng.random((160, 120)) < 0.2, rng.integers(1, 9, (160, 120)), 0)
     maker = maker_of(field((160, 120), rng, x, y), x, y, radius, labels=labels)
-    without = maker_of({b: plane.data for b, plane in zip('zrg', maker.images.planes)}, x, y, radius)
+    without = maker_of(
+        {b: plane.data for b, plane in zip('zrg', maker.images.planes)}, x, y, radius
+    )
     assert not np.array_equal(assert_equal(maker).radius, without.stack().radius, equal_nan=True)
 
 
@@ -177,7 +194,9 @@ def test_large_windows_are_read_in_strips(monkeypatch):
     monkeypatch.setattr(_cutter, 'MAX_SIDE', 64)
     monkeypatch.setattr(_cutter, 'STRIP', 2000)
     rng = np.random.default_rng(10)
-    maker = maker_of({band: rng.normal(5, 1, (150, 200)) for band in 'grz'}, [100.0], [75.0], [90.0])
+    maker = maker_of(
+        {band: rng.normal(5, 1, (150, 200)) for band in 'grz'}, [100.0], [75.0], [90.0]
+    )
     sizes = []
     windows = maker.images.windows
 
@@ -199,7 +218,7 @@ def test_order_of_rows():
     turned = maker_of(images, x[order], y[order], radius[order]).stack()
     assert np.array_equal(turned.flags, stack.flags[order])
     assert np.allclose(turned.data, stack.data[order], rtol=1e-6, atol=1e-5, equal_nan=True)
-    parts = list(maker_of(images, x, y, radius).chunks(7))
+    parts = list(maker_of(images, x, y, radius).stacks(row_slices(len(x), 7)))
     assert [len(part) for part in parts] == [7] * 8 + [4]
     assert np.array_equal(np.concatenate([part.flags for part in parts]), stack.flags)
     joined = np.concatenate([part.data for part in parts])
@@ -210,8 +229,14 @@ def test_no_sources_and_none_that_can_be_measured():
     images = {band: np.random.default_rng(12).normal(size=(30, 40)) for band in 'grz'}
     nothing = np.zeros(0)
     assert maker_of(images, nothing, nothing, nothing).stack().data.shape == (0, 3, GRID, GRID)
-    off = maker_of(images, np.array([-9.0, 70.0, np.nan]), np.array([5.0, 5.0, 5.0]), np.full(3, np.nan)).stack()
-    assert [describe_flags(value) for value in off.flags] == [['OFF_IMAGE'], ['OFF_IMAGE'], ['BAD_POSITION']]
+    off = maker_of(
+        images, np.array([-9.0, 70.0, np.nan]), np.array([5.0, 5.0, 5.0]), np.full(3, np.nan)
+    ).stack()
+    assert [describe_flags(value) for value in off.flags] == [
+        ['OFF_IMAGE'],
+        ['OFF_IMAGE'],
+        ['BAD_POSITION'],
+    ]
     assert np.isnan(off.data).all()
 
 
@@ -226,23 +251,29 @@ def test_no_warnings():
 
 def test_windows_of_a_batch_are_of_like_size():
     size = np.random.default_rng(14).uniform(3, 900, 500)
-    found = list(batches(size))
+    found = list(_cutter._batches(size))
     assert sorted(np.concatenate(found)) == list(range(500))
     for places in found:
         assert 1 <= len(places) <= _cutter.BATCH
-        assert size[places].max() + _cutter.MARGIN <= _cutter.SPREAD * (size[places].min() + _cutter.MARGIN)
+        assert size[places].max() + _cutter.MARGIN <= _cutter.SPREAD * (
+            size[places].min() + _cutter.MARGIN
+        )
         assert len(places) == 1 or len(places) * size[places].max() ** 2 <= _cutter.BATCH_PIXELS
-    assert list(batches(np.zeros(0))) == []
+    assert list(_cutter._batches(np.zeros(0))) == []
 
 
 CENTRES = np.random.default_rng(15).uniform(-20, 80, 9)
 HALVES = np.array([-4.5, -3.5, -1.5, 0.5, 7.0, 10.5, 20.5, 64.5, 99.5])
 
 
-@pytest.mark.parametrize('centre', [CENTRES, HALVES, np.nextafter(HALVES, -99), np.nextafter(HALVES, 99)])
-@pytest.mark.parametrize('step', [[1e-9, 0.2, 0.3, 0.5, 1.0, 1.0, 1.5, 2.7, 3.0], np.full(9, 1.0), np.full(9, 0.25)])
+@pytest.mark.parametrize(
+    'centre', [CENTRES, HALVES, np.nextafter(HALVES, -99), np.nextafter(HALVES, 99)]
+)
+@pytest.mark.parametrize(
+    'step', [[1e-9, 0.2, 0.3, 0.5, 1.0, 1.0, 1.5, 2.7, 3.0], np.full(9, 1.0), np.full(9, 0.25)]
+)
 def test_weights_are_those_of_one_window(centre, step):
-    """Laid out by blocks, and of all windows at once; also where rounding moves a pixel over a border."""
+    """By blocks, and of all windows at once; also where rounding moves a pixel over a border."""
     axis = _resample.AxisWeights(centre, np.array(step), 32)
     for i in range(9):
         dense = np.zeros((32, axis.length))
@@ -250,6 +281,6 @@ def test_weights_are_those_of_one_window(centre, step):
             rows, start = slice(b * matrix.shape[1], (b + 1) * matrix.shape[1]), b * axis.stride[i]
             dense[rows, start : start + len(matrix)] = matrix.T
         start = int(axis.start[i])
-        expected = _resample.axis_weights(centre[i], step[i], 32, start, start + axis.length)
+        expected = one_at_a_time.axis_weights(centre[i], step[i], 32, start, start + axis.length)
         assert np.allclose(dense, expected, atol=1e-6)
         assert np.allclose(dense.sum(axis=1), 1, atol=1e-6)

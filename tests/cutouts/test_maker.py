@@ -1,4 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
+import subprocess
+import sys
 import warnings
 
 import astropy.units as u
@@ -7,7 +9,7 @@ import pytest
 from astropy.nddata import CCDData
 from astropy.table import Table, vstack
 
-from galvae_affiliated import CutoutStack, get_model, make_cutouts
+from galvae_affiliated import get_model, make_cutouts
 from galvae_affiliated.exceptions import GalvaeWarning
 from galvae_affiliated.flags import UNMEASURED, describe_flags
 
@@ -63,7 +65,9 @@ def test_surface_brightness_is_kept(field, galaxies, grid):
         y, x = int(row['y']), int(row['x'])
         half = max(1, int(stack.radius[i] / 8))
         near = field['r'].data[y - half : y + half + 1, x - half : x + half + 1]
-        assert near.min() / PIXEL**2 < stack.data[i, 1, middle, middle].mean() < near.max() / PIXEL**2
+        assert (
+            near.min() / PIXEL**2 < stack.data[i, 1, middle, middle].mean() < near.max() / PIXEL**2
+        )
 
 
 def test_channels_are_from_red_to_blue(field, galaxies, grid):
@@ -91,7 +95,7 @@ def half_light_radius(cutout):
 
 
 def test_equal_apparent_size(field, galaxies):
-    """Galaxies of one profile have one size on the grid, whether their radii are given or measured."""
+    """Galaxies of one profile have one size on the grid, by given and by measured radii."""
     measured = Table(galaxies)
     measured.remove_column('petro_r90')
     for table in (galaxies, measured):
@@ -108,7 +112,15 @@ def test_radius_does_not_depend_on_the_pixels(grid):
         centre = 49.5 * scale + (scale - 1) / 2
         galaxy = np.exp(-np.hypot(x - centre, y - centre) / (5 * scale)) / scale**2
         stacks.append(
-            one([galaxy] * 3, centre, centre, 15.0 * scale, bands='grz', unit='nmgy', pixel_scale=PIXEL / scale)
+            one(
+                [galaxy] * 3,
+                centre,
+                centre,
+                15.0 * scale,
+                bands='grz',
+                unit='nmgy',
+                pixel_scale=PIXEL / scale,
+            )
         )
     near = np.s_[:, :, grid // 4 : -grid // 4, grid // 4 : -grid // 4]
     peak = stacks[0].data.max()
@@ -138,7 +150,9 @@ def test_measured_radii_with_a_residual_sky(field, galaxies, sky):
 def test_detected_sources(field, galaxies):
     stack = make_cutouts(field)
     assert names(stack) == [[]] * 6
-    order = [np.argmin(np.abs(np.array(galaxies['petro_r90']) / PIXEL / r - 1)) for r in stack.radius]
+    order = [
+        np.argmin(np.abs(np.array(galaxies['petro_r90']) / PIXEL / r - 1)) for r in stack.radius
+    ]
     assert np.allclose(stack.radius * PIXEL, np.array(galaxies['petro_r90'])[order], rtol=0.1)
 
 
@@ -154,7 +168,13 @@ def test_neighbour_does_not_enlarge_a_galaxy(field, galaxies):
 
 
 def test_every_row_is_kept_in_order(field, galaxies):
-    bad = Table({'x': [np.nan, 500.0, 100.0], 'y': [10.0, 10.0, 100.0], 'petro_r90': [3.0, 3.0, -1.0] * u.arcsec})
+    bad = Table(
+        {
+            'x': [np.nan, 500.0, 100.0],
+            'y': [10.0, 10.0, 100.0],
+            'petro_r90': [3.0, 3.0, -1.0] * u.arcsec,
+        }
+    )
     table = vstack([galaxies, bad])[[6, 0, 7, 3, 8, 1]]
     stack, expected = make_cutouts(field, table), make_cutouts(field, galaxies)
     assert names(stack) == [['BAD_POSITION'], [], ['OFF_IMAGE'], [], ['BAD_RADIUS'], []]
@@ -171,19 +191,24 @@ def test_some_rows(field, galaxies):
         assert np.array_equal(part.radius, whole.radius[rows])
 
 
-@pytest.mark.parametrize(('x', 'y'), [(np.nan, 50.0), (50.0, np.nan), (np.inf, 50.0), (-np.inf, np.nan)])
+@pytest.mark.parametrize(
+    ('x', 'y'), [(np.nan, 50.0), (50.0, np.nan), (np.inf, 50.0), (-np.inf, np.nan)]
+)
 def test_position_that_is_not_finite(field, x, y):
     assert flags_of(field, x, y) == ['BAD_POSITION']
 
 
 @pytest.mark.parametrize(
-    ('x', 'y'), [(-0.6, 50.0), (50.0, -0.6), (199.6, 50.0), (50.0, 199.6), (-1e30, 50.0), (1e9, 1e9)]
+    ('x', 'y'),
+    [(-0.6, 50.0), (50.0, -0.6), (199.6, 50.0), (50.0, 199.6), (-1e30, 50.0), (1e9, 1e9)],
 )
 def test_position_off_the_image(field, x, y):
     assert flags_of(field, x, y) == ['OFF_IMAGE']
 
 
-@pytest.mark.parametrize(('x', 'y'), [(-0.4, 50.0), (50.0, -0.4), (199.4, 50.0), (50.0, 199.4), (0.0, 0.0)])
+@pytest.mark.parametrize(
+    ('x', 'y'), [(-0.4, 50.0), (50.0, -0.4), (199.4, 50.0), (50.0, 199.4), (0.0, 0.0)]
+)
 def test_position_on_the_border_is_inside(field, x, y):
     assert 'OFF_IMAGE' not in flags_of(field, x, y)
     assert 'EDGE' in flags_of(field, x, y)
@@ -195,7 +220,9 @@ def test_sky_position_off_the_image(field, ra, dec):
     assert names(stack) == [['OFF_IMAGE']]
 
 
-@pytest.mark.parametrize(('x', 'expected'), [(47.0, False), (32.0, False), (22.0, True), (2.0, True), (180.0, True)])
+@pytest.mark.parametrize(
+    ('x', 'expected'), [(47.0, False), (32.0, False), (22.0, True), (2.0, True), (180.0, True)]
+)
 def test_edge(field, x, expected):
     """The cutout of a radius of 12 pixels reaches 31 pixels to each side."""
     assert ('EDGE' in flags_of(field, x, 48.7)) == expected
@@ -273,7 +300,9 @@ def test_missing_pixels(field, kind):
     images = {}
     for band, image in field.items():
         data = np.where(hole, {'nan': np.nan, 'zero': 0.0, 'mask': 99.0}[kind], image.data)
-        images[band] = CCDData(data, unit=image.unit, wcs=image.wcs, mask=hole if kind == 'mask' else None)
+        images[band] = CCDData(
+            data, unit=image.unit, wcs=image.wcs, mask=hole if kind == 'mask' else None
+        )
     stack = one(images, 50.3, 48.7)
     assert names(stack) == [['MISSING_PIXELS']]
     assert np.isnan(stack.data).any()
@@ -313,7 +342,9 @@ def test_scale_estimated(field, galaxies):
 
 
 def test_unmeasured_bits():
-    assert {name for bit in (1, 2, 4, 8, 16, 32) for name in describe_flags(bit)} == set(describe_flags(UNMEASURED))
+    assert {name for bit in (1, 2, 4, 8, 16, 32) for name in describe_flags(bit)} == set(
+        describe_flags(UNMEASURED)
+    )
 
 
 def test_no_sources(field, grid):
@@ -337,11 +368,11 @@ def test_large_image_of_nothing_warns_of_nothing_else():
 
 
 def test_rendering_for_the_bands(field, galaxies):
-    for entry in get_model().renderings:
-        if entry['kind'] == 'flux':
-            images = {band: field['z' if band == 'i' else band] for band in entry['bands']}
-            stack = make_cutouts(images, galaxies, rendering=entry['name'])
-            assert set(stack.rendering) == {entry['name']}
+    for entry in get_model().frame.renderings:
+        if entry.kind == 'flux':
+            images = {band: field['z' if band == 'i' else band] for band in entry.bands}
+            stack = make_cutouts(images, galaxies, rendering=entry.name)
+            assert set(stack.rendering) == {entry.name}
             assert np.array_equal(make_cutouts(images, galaxies).data, stack.data)
     with pytest.raises(ValueError, match="no rendering 'none' of flux; it has"):
         make_cutouts(field, galaxies, rendering='none')
@@ -349,28 +380,20 @@ def test_rendering_for_the_bands(field, galaxies):
         make_cutouts(field, galaxies, rendering='composite')
 
 
-def test_stack_checks_its_shapes(grid):
-    with pytest.raises(ValueError, match=r'cutouts have shape \(2, 4, 8, 8\)'):
-        CutoutStack(np.zeros((2, 4, 8, 8)), np.full(2, 'composite'), np.zeros(2, int))
-    with pytest.raises(ValueError, match='flags has 3 values for 2 cutouts'):
-        CutoutStack(np.zeros((2, 3, 8, 8)), np.full(2, 'composite'), np.zeros(3, int))
-
-
-def test_rows_of_a_stack(field, galaxies):
-    stack = make_cutouts(field, galaxies)
-    assert np.array_equal(stack[-1].data, stack.data[-1:])
-    assert np.array_equal(stack[[3, 1]].radius, stack.radius[[3, 1]])
-    assert len(stack[stack.radius > 12]) == np.sum(stack.radius > 12)
-    assert len(stack[2:2]) == 0
-
-
-def test_composites():
-    images = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), dtype=np.uint8)
-    images[2] = 0
-    stack = CutoutStack.from_composites(images)
-    assert stack.data.shape == (4, 3, 16, 16)
-    assert names(stack) == [[], [], ['NO_DATA'], []]
-    assert np.allclose(stack.data[0], np.moveaxis(images[0], -1, 0) / 255)
-    floats = CutoutStack.from_composites(stack.data)
-    assert np.array_equal(floats.data, stack.data)
-    assert set(floats.rendering) == {'composite'}
+def test_a_field_needs_few_libraries():
+    """Neither those of sets nor, where radii are given, those that find sources."""
+    names = ('pyarrow', 'PIL', 'pandas', 'photutils', 'reproject')
+    code = (
+        'import sys, numpy as np\n'
+        'from galvae_affiliated.cutouts import ImageRendering, ModelFrame, open_cutouts\n'
+        'from astropy.table import Table\n'
+        'frame = ModelFrame("x", 8, 5.12, (ImageRendering("x", "flux", ("z", "r", "g")),))\n'
+        'images = {b: np.random.default_rng(0).normal(size=(64, 64)) for b in "grz"}\n'
+        'table = Table({"x": [31.5], "y": [31.5], "petro_r90": [9.0]})\n'
+        'open_cutouts(images, table, frame, unit="nmgy", pixel_scale=0.3)[0].stack()\n'
+        f'print(*[m for m in {names} if m in sys.modules])'
+    )
+    result = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split() == []

@@ -16,7 +16,7 @@ import pytest
 from astropy.table import Table
 from PIL import Image
 
-from galvae_affiliated import encode_catalog, get_model
+from galvae_affiliated import Engine, encode_catalog, get_model
 
 pd = pytest.importorskip('pandas')
 dask = pytest.importorskip('dask')
@@ -113,7 +113,7 @@ def check(found, tile, **options):
 @pytest.mark.parametrize('split', [True, False])
 def test_a_partition_is_encoded_as_a_file_is(parquet, split):
     frame = cutouts()
-    found, expected = encode_partition(frame, split=split), encode_cutout_set(parquet, split=split)
+    found, expected = encode_partition(frame, scalar_columns=split), encode_cutout_set(parquet, scalar_columns=split)
     assert found.index.equals(frame.index)
     assert list(found.columns) == ['id_str', 'mag', *expected.colnames[1:]]
     for name in expected.colnames[1:]:
@@ -131,13 +131,13 @@ def test_a_partition_is_encoded_as_a_file_is(parquet, split):
 @pytest.mark.parametrize('options', [{}, FAST])
 def test_an_empty_partition_has_the_same_types(split, options):
     frame = cutouts(2)
-    full, empty = (encode_partition(part, split=split, **options) for part in (frame, frame.iloc[:0]))
+    full, empty = (encode_partition(part, scalar_columns=split, **options) for part in (frame, frame.iloc[:0]))
     assert len(empty) == 0
     assert empty.index.name == 'pixel'
     pd.testing.assert_series_equal(full.dtypes, empty.dtypes)
-    pd.testing.assert_frame_equal(partition_meta(frame, split=split, **options), empty)
+    pd.testing.assert_frame_equal(partition_meta(frame, scalar_columns=split, **options), empty)
     catalog = types.SimpleNamespace(meta=frame.iloc[:0])  # as LSDB's are
-    pd.testing.assert_frame_equal(partition_meta(catalog, split=split, **options), empty)
+    pd.testing.assert_frame_equal(partition_meta(catalog, scalar_columns=split, **options), empty)
 
 
 def test_an_empty_partition_needs_no_session(monkeypatch, other_bundle):
@@ -171,7 +171,7 @@ def test_the_pixel_scale_may_be_a_column():
         ({'rendering': 'none'}, {}, "no rendering 'none'"),
         ({'pixel_scale': -1.0}, {}, 'pixel_scale'),
         ({}, {'galvae_flags': 0}, "has a column 'galvae_flags' already"),
-        ({'bundle': 'none@123'}, {}, "no model and no file 'none@123'"),
+        ({'model': 'none@123'}, {}, "no model and no file 'none@123'"),
     ],
 )
 def test_a_wrong_call_is_told(change, options, message):
@@ -204,10 +204,9 @@ def test_dask_finds_the_types_by_itself(parquet):
 
 def count_sessions(dask_worker=None):
     """On a worker: count the sessions that are built from now on."""
-    from galvae_affiliated.models import _runner
-    from galvae_affiliated.models.encoder import residual_runner
+    from galvae_affiliated.models import _runner, engine
 
-    residual_runner.cache_clear()  # a process has one for all models
+    engine._RUNNERS.clear()
     built, before = [], _runner.start_session
 
     def start_session(*args):
@@ -248,17 +247,17 @@ def test_images_that_dask_made_texts_of_are_refused():
 
 def test_sessions_have_the_threads_of_the_worker(monkeypatch):
     monkeypatch.setattr('os.sched_getaffinity', lambda pid: set(range(8)), raising=False)
-    from galvae_affiliated.models._devices import usable_threads
+    monkeypatch.setattr('os.cpu_count', lambda: 64)
 
     for before in ('1', '6', None):
         monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
         if before is not None:
             monkeypatch.setenv('OMP_NUM_THREADS', before)
-        for of_worker, expected in ((4, 4), (16, 8), (None, usable_threads())):
+        for of_worker, expected in ((4, 4), (16, 8), (None, None)):
             monkeypatch.setattr(_workers, 'worker_threads', lambda of_worker=of_worker: of_worker)
-            assert _workers.WorkerModel(get_model()).runner('heads', device='cpu').workers == expected
+            assert _workers.worker_engine(Engine()).n_threads == expected
             assert os.environ.get('OMP_NUM_THREADS') == before
-    assert _workers.WorkerModel(get_model()).runner('heads', device='cpu', n_threads=3).workers == 3
+    assert _workers.worker_engine(Engine(n_threads=3)).n_threads == 3
 
 
 def test_a_model_that_is_kept_can_be_pickled(client):
@@ -390,9 +389,9 @@ def test_a_tile_that_fails_is_named_after_the_others_are_done(client, tiles, tmp
     ('tile', 'options', 'error', 'message'),
     [
         ('r.fits', {}, ValueError, r'tile 0 \(r.fits\) is a str; expected a pair'),
-        (None, {'radii': 3}, TypeError, 'radii'),
-        (None, {'chunk': 0}, ValueError, 'chunk is 0'),
-        (None, {'chunk': 2, 'radius': [1.0, 2.0]}, ValueError, 'the radii as a column'),
+        (None, {'radii': 3}, TypeError, "no option 'radii'"),
+        (None, {'chunk_size': 0}, ValueError, 'chunk_size is 0'),
+        (None, {'chunk_size': 2, 'radius': [1.0, 2.0]}, ValueError, 'the radii as a column'),
     ],
 )
 def test_a_wrong_call_is_refused_at_once(client, tiles, tile, options, error, message):
@@ -514,7 +513,7 @@ def test_without_dask():
     code = (
         'import sys\n'
         'sys.modules.update(distributed=None, pandas=None)\n'
-        'from galvae_affiliated.distributed.tiles import encode_fields, encode_partition\n'
+        'from galvae_affiliated.distributed import encode_fields, encode_partition\n'
         'for function in (encode_fields, encode_partition):\n'
         '    try:\n'
         '        function([])\n'

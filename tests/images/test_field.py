@@ -86,11 +86,15 @@ def test_units_give_the_same_flux(arrays, expected, convert, unit):
     assert np.allclose(images.whole(), expected, rtol=1e-4)
     if not isinstance(unit, str):
         assert np.allclose(
-            open_images({b: v * unit for b, v in converted.items()}, pixel_scale=PIXEL).whole(), expected, rtol=1e-4
+            open_images({b: v * unit for b, v in converted.items()}, pixel_scale=PIXEL).whole(),
+            expected,
+            rtol=1e-4,
         )
 
 
-@pytest.mark.parametrize('zero_point', [27.0, {'g': 27.0, 'r': 27.0, 'z': 27.0}, np.float32(27.0), np.int64(27)])
+@pytest.mark.parametrize(
+    'zero_point', [27.0, {'g': 27.0, 'r': 27.0, 'z': 27.0}, np.float32(27.0), np.int64(27)]
+)
 def test_zero_point(arrays, expected, zero_point):
     counts = {band: flux * 10 ** (0.4 * (27.0 - 22.5)) for band, flux in arrays.items()}
     images = open_images(counts, zero_point=zero_point, pixel_scale=PIXEL)
@@ -100,8 +104,12 @@ def test_zero_point(arrays, expected, zero_point):
 def test_zero_point_of_each_band(arrays, expected):
     points = {'g': 25.0, 'r': 27.0, 'z': 30.0}
     counts = {band: flux * 10 ** (0.4 * (points[band] - 22.5)) for band, flux in arrays.items()}
-    assert np.allclose(open_images(counts, zero_point=points, pixel_scale=PIXEL).whole(), expected, rtol=1e-4)
-    headers = {band: CCDData(c, unit='adu', meta={'MAGZERO': points[band]}) for band, c in counts.items()}
+    assert np.allclose(
+        open_images(counts, zero_point=points, pixel_scale=PIXEL).whole(), expected, rtol=1e-4
+    )
+    headers = {
+        band: CCDData(c, unit='adu', meta={'MAGZERO': points[band]}) for band, c in counts.items()
+    }
     assert np.allclose(open_images(headers, pixel_scale=PIXEL).whole(), expected, rtol=1e-4)
 
 
@@ -120,7 +128,8 @@ def test_given_unit_counts_more_than_the_stated(field, expected):
 
 
 @pytest.mark.parametrize(
-    ('unit', 'message'), [('K', 'is not a flux unit'), ('furlong/', 'is not a unit'), (u.mag, 'is not a flux unit')]
+    ('unit', 'message'),
+    [('K', 'is not a flux unit'), ('furlong/', 'is not a unit'), (u.mag, 'is not a flux unit')],
 )
 def test_wrong_unit(arrays, unit, message):
     with pytest.raises(ValueError, match=message):
@@ -132,7 +141,9 @@ def test_wrong_unit_of_a_quantity(arrays):
         open_images({band: flux * u.K for band, flux in arrays.items()}, pixel_scale=PIXEL)
 
 
-@pytest.mark.parametrize('zero_point', [np.nan, np.inf, {'g': 25.0, 'r': 25.0}, {'g': 25.0, 'r': 25.0, 'i': 25.0}])
+@pytest.mark.parametrize(
+    'zero_point', [np.nan, np.inf, {'g': 25.0, 'r': 25.0}, {'g': 25.0, 'r': 25.0, 'i': 25.0}]
+)
 def test_wrong_zero_point(arrays, zero_point):
     with pytest.raises(ValueError, match='zero.point'):
         open_images(arrays, zero_point=zero_point, pixel_scale=PIXEL)
@@ -146,7 +157,9 @@ def test_wrong_pixel_scale(arrays, pixel_scale):
         open_images(arrays, unit='nmgy', pixel_scale=pixel_scale)
 
 
-@pytest.mark.parametrize('images', ['array', 'Quantity of counts', 'zero point without pixel scale'])
+@pytest.mark.parametrize(
+    'images', ['array', 'Quantity of counts', 'zero point without pixel scale']
+)
 def test_unknown_unit_warns_once(arrays, images):
     options = {'pixel_scale': PIXEL}
     if images == 'Quantity of counts':
@@ -162,7 +175,7 @@ def test_unknown_unit_warns_once(arrays, images):
 
 
 def test_estimated_scale(arrays, field):
-    """The middle band has its usual noise, and galaxies their mean colour, whatever the counts are."""
+    """The middle band has its usual noise, galaxies their mean colour, whatever the counts are."""
     counts = {'g': 50.0 * arrays['g'], 'r': 300.0 * arrays['r'], 'z': 7.0 * arrays['z']}
     with pytest.warns(GalvaeWarning):
         images = open_images(counts, pixel_scale=PIXEL)
@@ -175,7 +188,11 @@ def test_estimated_scale(arrays, field):
 
 
 def test_one_unknown_band_is_scaled_by_the_others(arrays, expected):
-    images = {'g': arrays['g'] * photometric.nmgy, 'r': arrays['r'] * photometric.nmgy, 'z': 40.0 * arrays['z']}
+    images = {
+        'g': arrays['g'] * photometric.nmgy,
+        'r': arrays['r'] * photometric.nmgy,
+        'z': 40.0 * arrays['z'],
+    }
     with pytest.warns(GalvaeWarning, match='for band z:'):
         field = open_images(images, pixel_scale=PIXEL)
     whole = field.whole()
@@ -218,7 +235,9 @@ def test_masked_pixels_stay_missing_when_aligned(field):
     part = moved(field['g'], 20, 30)
     mask = np.zeros(part.data.shape, dtype=bool)
     mask[10:15, 10:15] = True
-    images = open_images({**field, 'g': CCDData(part.data, unit=part.unit, wcs=part.wcs, mask=mask)})
+    images = open_images(
+        {**field, 'g': CCDData(part.data, unit=part.unit, wcs=part.wcs, mask=mask)}
+    )
     assert np.isnan(images.whole()[2, 41:44, 31:34]).all()
     assert np.isfinite(images.whole()[2, 50:, 40:]).all()
 
@@ -290,7 +309,9 @@ def test_zeros_are_values_in_integers(arrays):
 
 
 def test_band_of_zeros_is_missing(arrays):
-    images = open_images({**arrays, 'z': np.zeros_like(arrays['z'])}, unit='nmgy', pixel_scale=PIXEL)
+    images = open_images(
+        {**arrays, 'z': np.zeros_like(arrays['z'])}, unit='nmgy', pixel_scale=PIXEL
+    )
     assert np.isnan(images.whole()[0]).all()
 
 
@@ -314,7 +335,9 @@ def test_window(field):
 
 @pytest.mark.parametrize('dtype', ['>f4', '>f8', '<f8', 'f2'])
 def test_byte_order_and_precision(arrays, expected, dtype):
-    images = open_images({b: a.astype(dtype) for b, a in arrays.items()}, unit='nmgy', pixel_scale=PIXEL)
+    images = open_images(
+        {b: a.astype(dtype) for b, a in arrays.items()}, unit='nmgy', pixel_scale=PIXEL
+    )
     assert images.whole().dtype.isnative
     assert np.allclose(images.whole(), expected, rtol=2e-3, atol=1e-3)
 

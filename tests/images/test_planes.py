@@ -32,7 +32,10 @@ def one(source):
 
 def write(path, data, header=None, *, compressed=False):
     if compressed:
-        hdus = [fits.PrimaryHDU(), fits.CompImageHDU(data, header, compression_type='GZIP_2', quantize_level=0)]
+        hdus = [
+            fits.PrimaryHDU(),
+            fits.CompImageHDU(data, header, compression_type='GZIP_2', quantize_level=0),
+        ]
     else:
         hdus = [fits.PrimaryHDU(data, header)]
     fits.HDUList(hdus).writeto(path)
@@ -114,22 +117,34 @@ def test_three_plane_file(tmp_path, cube, header):
 
 def test_header_names_the_bands(tmp_path, cube):
     one_card = write(tmp_path / 'a.fits', cube, fits.Header({'BANDS': 'grz'}))
-    a_card_each = write(tmp_path / 'b.fits', cube, fits.Header({'BAND0': 'g', 'BAND1': 'r', 'BAND2': 'z'}))
+    a_card_each = write(
+        tmp_path / 'b.fits', cube, fits.Header({'BAND0': 'g', 'BAND1': 'r', 'BAND2': 'z'})
+    )
     assert list(read_planes(one_card)) == list(read_planes(a_card_each)) == BANDS
 
 
 def test_named_extension(tmp_path, cube, header):
-    hdus = [fits.PrimaryHDU(), fits.ImageHDU(cube[0], header, name='OTHER'), fits.ImageHDU(cube[1], header, name='SCI')]
+    hdus = [
+        fits.PrimaryHDU(),
+        fits.ImageHDU(cube[0], header, name='OTHER'),
+        fits.ImageHDU(cube[1], header, name='SCI'),
+    ]
     fits.HDUList(hdus).writeto(tmp_path / 'r.fits')
     assert np.array_equal(one(f'{tmp_path}/r.fits[SCI]').data, cube[1])
     assert np.array_equal(one(f'{tmp_path}/r.fits[2]').data, cube[1])
     assert np.array_equal(one(tmp_path / 'r.fits').data, cube[0])
-    with pytest.raises(ValueError, match=r"r\.fits: there is no extension 'NONE'; there are .*'SCI'"):
+    with pytest.raises(
+        ValueError, match=r"r\.fits: there is no extension 'NONE'; there are .*'SCI'"
+    ):
         one(f'{tmp_path}/r.fits[NONE]')
 
 
 def test_companions_are_no_image(tmp_path, cube):
-    hdus = [fits.PrimaryHDU(), fits.ImageHDU(cube[0], name='WHT'), fits.ImageHDU(cube[1], name='SCI')]
+    hdus = [
+        fits.PrimaryHDU(),
+        fits.ImageHDU(cube[0], name='WHT'),
+        fits.ImageHDU(cube[1], name='SCI'),
+    ]
     fits.HDUList(hdus).writeto(tmp_path / 'r.fits')
     assert np.array_equal(one(tmp_path / 'r.fits').data, cube[1])
 
@@ -158,7 +173,9 @@ def test_uncertainty_says_what_is_missing(cube, kind, nothing):
     uncertainty[3, 5] = nothing
     mask = np.zeros(cube[1].shape, dtype=bool)
     mask[7, 7] = True
-    assert list(zip(*np.nonzero(one(NDData(cube[1], uncertainty=kind(uncertainty))).bad))) == [(3, 5)]
+    assert list(zip(*np.nonzero(one(NDData(cube[1], uncertainty=kind(uncertainty))).bad))) == [
+        (3, 5)
+    ]
     both = one(CCDData(cube[1], unit='uJy', mask=mask, uncertainty=kind(uncertainty)))
     assert list(zip(*np.nonzero(both.bad))) == [(3, 5), (7, 7)]
 
@@ -222,9 +239,13 @@ def test_tuple_is_refused_with_the_way_out(cube, field):
 
 
 def test_shapes_are_refused(cube):
-    with pytest.raises(ValueError, match=r'image of band r has shape \(3, 40, 50\); expected \(ny, nx\)'):
+    with pytest.raises(
+        ValueError, match=r'image of band r has shape \(3, 40, 50\); expected \(ny, nx\)'
+    ):
         one(cube)
-    with pytest.raises(ValueError, match=r'expected planes or extensions of g, r, z, found one image'):
+    with pytest.raises(
+        ValueError, match=r'expected planes or extensions of g, r, z, found one image'
+    ):
         read_planes(cube[1], BANDS)
     with pytest.raises(ValueError, match=r'shape \(3, 40, 50\); expected \(2, ny, nx\)'):
         read_planes(cube, ['g', 'r'])
@@ -261,7 +282,9 @@ def test_truncated_file(tmp_path, cube, header, ending, share):
     gc.collect()  # an open file that is left behind warns here
 
 
-@pytest.mark.parametrize('content', [b'', b'x y\n1 2\n', b'\x00' * 5000, b'SIMPLE  =                    T'])
+@pytest.mark.parametrize(
+    'content', [b'', b'x y\n1 2\n', b'\x00' * 5000, b'SIMPLE  =                    T']
+)
 def test_file_that_is_no_fits(tmp_path, content):
     (tmp_path / 'r.fits').write_bytes(content)
     with pytest.raises(ValueError, match=r'r\.fits: this is not a FITS file'):
@@ -275,7 +298,9 @@ def test_folder_is_no_image(tmp_path):
 
 
 def test_file_without_image(tmp_path):
-    fits.BinTableHDU.from_columns([fits.Column('x', 'D', array=[1.0])]).writeto(tmp_path / 'table.fits')
+    fits.BinTableHDU.from_columns([fits.Column('x', 'D', array=[1.0])]).writeto(
+        tmp_path / 'table.fits'
+    )
     with pytest.raises(ValueError, match='there is no image'):
         one(tmp_path / 'table.fits')
     with pytest.raises(ValueError, match=r'table\.fits'):

@@ -34,7 +34,11 @@ def test_flux_density(text, nanomaggies):
 
 @pytest.mark.parametrize(
     ('text', 'per_square_arcsecond'),
-    [('MJy/sr', 1e6 / 3631e-9 * (np.pi / 180 / 3600) ** 2), ('uJy / arcsec2', 1 / 3.631), ('nmgy / arcsec2', 1.0)],
+    [
+        ('MJy/sr', 1e6 / 3631e-9 * (np.pi / 180 / 3600) ** 2),
+        ('uJy / arcsec2', 1 / 3.631),
+        ('nmgy / arcsec2', 1.0),
+    ],
 )
 def test_surface_brightness(text, per_square_arcsecond):
     factor, per_area = flux_factor(parse_unit(text))
@@ -77,7 +81,9 @@ def test_text_that_is_no_unit(text):
         parse_unit(text)
 
 
-@pytest.mark.parametrize('unit', [u.K, u.s, u.Jy / u.beam, u.erg / u.s / u.cm**2 / u.AA, u.mag, u.percent])
+@pytest.mark.parametrize(
+    'unit', [u.K, u.s, u.Jy / u.beam, u.erg / u.s / u.cm**2 / u.AA, u.mag, u.percent]
+)
 def test_unit_that_is_no_flux(unit):
     with pytest.raises(ValueError, match='is not a flux unit; expected'):
         flux_factor(unit)
@@ -103,7 +109,8 @@ def test_header_states_a_unit():
 
 
 @pytest.mark.parametrize(
-    'header', [{'BUNIT': 'adu', 'MAGZERO': 25.0}, {'MAGZERO': 25.0}, {'MAGZPT': 25.0, 'BUNIT': 'counts/sec'}]
+    'header',
+    [{'BUNIT': 'adu', 'MAGZERO': 25.0}, {'MAGZERO': 25.0}, {'MAGZPT': 25.0, 'BUNIT': 'counts/sec'}],
 )
 def test_header_states_a_zero_point(header):
     assert header_unit(header) == (None, 25.0)

@@ -1,16 +1,21 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 import copy
+import dataclasses
 import hashlib
+import io
 import pickle
+from collections import OrderedDict
 
 import numpy as np
 import onnx
 import pytest
 
-from galvae_affiliated import BundleError, ModelBundle, get_model, list_models
-from galvae_affiliated.models import _runner
-from galvae_affiliated.models.bundle import canonical_json, pack
+from galvae_affiliated import BundleError, Engine, ModelBundle, get_model, list_models
+from galvae_affiliated.models import _runner, engine
+from galvae_affiliated.models._archive import pack
+from galvae_affiliated.models.manifest import canonical_json
 from galvae_affiliated.models.registry import REMOTE, register_model
+from galvae_affiliated.models.self_test import SELF_TEST, self_test
 
 
 @pytest.fixture(scope='module')
@@ -55,23 +60,23 @@ def test_a_text_file_is_refused_by_name(tmp_path):
 
 def test_a_later_schema_is_refused():
     bundle = get_model()
-    manifest = {**bundle.manifest, 'schema_version': 99}
+    manifest = {**bundle.manifest.raw, 'schema_version': 99}
     with pytest.raises(BundleError, match='schema version 99'):
-        ModelBundle.read(pack(manifest, bundle._parts))
+        ModelBundle.read(pack(manifest, bundle.parts))
 
 
 @pytest.mark.parametrize('key', ['questions', 'latents', 'renderings'])
 def test_a_manifest_without_a_key_is_refused(key):
     bundle = get_model()
-    manifest = {k: v for k, v in bundle.manifest.items() if k != key}
+    manifest = {k: v for k, v in bundle.manifest.raw.items() if k != key}
     with pytest.raises(BundleError, match=key):
-        ModelBundle(manifest, bundle._parts)
+        ModelBundle(manifest, bundle.parts)
 
 
 def test_a_part_that_is_not_the_stated_one_is_refused():
     bundle = get_model()
     with pytest.raises(BundleError, match=r'heads\.onnx does not have the SHA-256'):
-        ModelBundle(bundle.manifest, {**bundle._parts, 'heads.onnx': b'other'})
+        ModelBundle(bundle.manifest.raw, {**bundle.parts, 'heads.onnx': b'other'})
 
 
 def test_an_existing_file_is_kept(tmp_path):
@@ -86,8 +91,41 @@ def test_an_existing_file_is_kept(tmp_path):
 
 def test_the_manifest_cannot_be_changed_from_outside():
     bundle = get_model()
-    bundle.manifest['name'] = 'other'
-    assert bundle.name != 'other'
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        bundle.manifest.name = 'other'
+    with pytest.raises(TypeError):
+        bundle.manifest.questions['bar'] = None
+    bundle.manifest.raw['name'] = 'other'
+    assert bundle.name == bundle.manifest.raw['name'] != 'other'
+
+
+def test_the_manifest_is_parsed_once():
+    bundle = get_model()
+    assert bundle.manifest is bundle.manifest and bundle.frame is bundle.manifest.frame
+
+
+def test_unknown_entries_are_kept(tmp_path):
+    bundle = get_model().replaced({**get_model().manifest.raw, 'from a later version': [1, {'a': 2}]})
+    bundle.write(tmp_path / 'model.galvae')
+    assert ModelBundle.read(tmp_path / 'model.galvae').manifest.get('from a later version') == [1, {'a': 2}]
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        {'questions': {'bar': {'parent': None}}},
+        {'questions': {'bar': 7}},
+        {'latents': {'n_latents': 40}},
+        {'latents': {'n_latents': 'many', 'n_pose': 8}},
+        {'renderings': [{'kind': 'flux'}]},
+        {'reconstruction': {'floor': [1, 1, 1], 'slope': ['a', 1, 1], 'chi2_99': 1.0}},
+        {'quantities': {'names': ['mass']}},
+    ],
+)
+def test_an_entry_of_the_wrong_kind_is_refused(change):
+    bundle = get_model()
+    with pytest.raises(BundleError, match='an entry of the manifest is not as it should be'):
+        bundle.replaced({**bundle.manifest.raw, **change})
 
 
 def test_copies_are_the_same_object_and_pickles_equal():
@@ -99,27 +137,63 @@ def test_copies_are_the_same_object_and_pickles_equal():
 def test_self_test_passes_here():
     report = get_model().verify(device='cpu')
     assert report['device'] == 'cpu'
-    assert set(report) == {'device', 'encoded', 'logvar', 'encoded_pose', 'decoded', 'fractions'}
+    encoded = {f'encoder/latent_{name}' for name in ('mean', 'logvar', 'pose')}
+    assert set(report) == {'device', *encoded, 'decoder/composite', 'heads/fractions'}
 
 
 def test_self_test_finds_other_weights():
     bundle = get_model()
-    graph = onnx.load_from_string(bundle._parts['heads.onnx'])
+    graph = onnx.load_from_string(bundle.parts['heads.onnx'])
     weights = max(graph.graph.initializer, key=lambda tensor: len(tensor.raw_data))
     weights.CopyFrom(onnx.numpy_helper.from_array(0.5 * onnx.numpy_helper.to_array(weights), weights.name))
-    parts = {**bundle._parts, 'heads.onnx': graph.SerializeToString()}
-    manifest = bundle.manifest
-    manifest['parts']['heads.onnx'] = hashlib.sha256(parts['heads.onnx']).hexdigest()
-    with pytest.raises(BundleError, match='fails its self-test'):
-        ModelBundle(manifest, parts).verify(device='cpu')
+    with pytest.raises(BundleError, match='fails its self-test on cpu in float32: heads/fractions'):
+        bundle.replaced(parts={'heads.onnx': graph.SerializeToString()}).verify(device='cpu')
+
+
+@pytest.mark.parametrize('part', ['encoder', 'decoder', 'heads', 'quantities'])
+def test_the_self_test_runs_every_part(part):
+    """Junk in any of them is found, and so is a part without a test."""
+    bundle = with_quantities()
+    assert set(bundle.verify(device='cpu')) > {'quantities/values', 'quantities/errors'}
+    with pytest.raises(BundleError, match=f'by-hand@.*: {part}.onnx: the graph cannot be run'):
+        bundle.replaced(parts={f'{part}.onnx': b'not a graph at all'}).verify(device='cpu')
+    vectors = dict(np.load(io.BytesIO(bundle.parts[SELF_TEST])))
+    buffer = io.BytesIO()
+    np.savez(buffer, **{key: value for key, value in vectors.items() if not key.startswith(part)})
+    with pytest.raises(BundleError, match=f'has no self-test of {part}.onnx'):
+        bundle.replaced(parts={SELF_TEST: buffer.getvalue()}).verify(device='cpu')
+
+
+def with_quantities():
+    """The default model with two quantities, the first latents times a million, which need no radius."""
+    float32 = onnx.TensorProto.FLOAT
+    nodes = [
+        onnx.helper.make_node('Slice', ['latent', 'start', 'stop', 'axis'], ['two']),
+        onnx.helper.make_node('Mul', ['two', 'million'], ['values']),
+        onnx.helper.make_node('Abs', ['values'], ['errors']),
+    ]
+    numbers = {'start': np.array([0]), 'stop': np.array([2]), 'axis': np.array([1]), 'million': np.float32(1e6)}
+    graph = onnx.helper.make_graph(
+        nodes,
+        'quantities',
+        [onnx.helper.make_tensor_value_info('latent', float32, ['rows', 40])],
+        [onnx.helper.make_tensor_value_info(name, float32, ['rows', 2]) for name in ('values', 'errors')],
+        [onnx.numpy_helper.from_array(value, name) for name, value in numbers.items()],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 18)], ir_version=10)
+    content, default = model.SerializeToString(), get_model()
+    latents = np.random.default_rng(0).standard_normal((3, 40)).astype(np.float32)
+    test = self_test({'quantities': content}, {'quantities': {'latent': latents}}, default.parts[SELF_TEST])
+    table = {'names': ['a', 'b'], 'units': {}, 'radius': None, 'report': {}}
+    manifest = {**default.manifest.raw, 'name': 'by-hand', 'quantities': table}
+    return default.replaced(manifest, {'quantities.onnx': content, SELF_TEST: test})
 
 
 def with_parts(changes, **manifest):
     """The default model without half precision, with other parts and entries of the manifest."""
     bundle = get_model()
-    parts = {name: part for name, part in bundle._parts.items() if 'float16' not in name} | changes
-    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in parts.items()}
-    return ModelBundle({**bundle.manifest, 'parts': hashes, **manifest}, parts)
+    removed = {name: None for name in bundle.parts if 'float16' in name}
+    return bundle.replaced({**bundle.manifest.raw, **manifest}, {**removed, **changes})
 
 
 def half_graph():
@@ -141,6 +215,7 @@ def half_graph():
 def gpu(monkeypatch):
     """A CPU that is taken for a GPU; gives what sessions were started with."""
     started, start_session = [], _runner.start_session
+    monkeypatch.setattr(engine, '_RUNNERS', OrderedDict())
 
     def start(graph, device, batch_size, precision):
         started.append((graph, precision))
@@ -152,26 +227,26 @@ def gpu(monkeypatch):
 
 def test_half_precision_is_a_part_of_the_bundle(gpu):
     bundle = with_parts({'decoder.float16.onnx': half_graph()})
-    runner = bundle.runner('decoder', device='auto', precision='float16')
+    runner = Engine(precision='float16').runner(bundle, 'decoder')
     (found,) = runner({'latent': np.array([[1.0, 3.0]])}, ['composite'])
     np.testing.assert_array_equal(found, [[0.5, 1.5]])
     assert gpu == [(half_graph(), 'float16')]
-    assert ModelBundle.read(pack(bundle.manifest, bundle._parts)) == bundle
+    assert ModelBundle.read(pack(bundle.manifest.content, bundle.parts)) == bundle
 
 
 def test_half_precision_is_refused_where_there_is_none():
     with pytest.raises(BundleError, match=r'has no encoder\.float16\.onnx; it has encoder\.onnx'):
-        get_model('gz2-sdss-v1').runner('encoder', precision='float16')
+        Engine(precision='float16').runner(get_model('gz2-sdss-v1'), 'encoder')
     with pytest.raises(ValueError, match='float16.*is for GPUs'):
-        with_parts({'decoder.float16.onnx': half_graph()}).runner('decoder', device='cpu', precision='float16')
+        Engine(device='cpu', precision='float16')
     with pytest.raises(ValueError, match="precision is 'double'"):
-        get_model().runner('encoder', precision='double')
+        get_model().verify(precision='double')
 
 
 def test_the_self_test_has_a_tolerance_for_half_precision(gpu):
-    parts = {f'{name}.float16.onnx': get_model()._parts[f'{name}.onnx'] for name in ('encoder', 'decoder')}
+    parts = {f'{name}.float16.onnx': get_model().parts[f'{name}.onnx'] for name in ('encoder', 'decoder')}
     report = with_parts(parts, self_test_tolerance={'float16': 0.1}).verify(precision='float16')
-    assert report['encoded'] <= 0.1
+    assert report['encoder/latent_mean'] <= 0.1
     assert [precision for _, precision in gpu] == ['float16', 'float16', 'float32']  # the heads have none
     with pytest.raises(BundleError, match='fails its self-test on cpu in float16'):
         with_parts(parts, self_test_tolerance={'float16': -1.0, 'cpu': 1.0}).verify(precision='float16')
@@ -181,8 +256,8 @@ def test_the_self_test_has_a_tolerance_for_half_precision(gpu):
 
 def test_tolerances_of_devices():
     bundle = with_parts({}, self_test_tolerance={'cpu': 1.0, 'cuda': 2.0, 'float16': 3.0})
-    assert [bundle.tolerance(device) for device in ('cpu', 'cuda', 'tensorrt')] == [1.0, 2.0, 2.0]
-    assert bundle.tolerance('tensorrt', 'float16') == 3.0
+    assert [bundle.tolerance(device) for device in ('cpu', 'cuda')] == [1.0, 2.0]
+    assert bundle.tolerance('cuda', 'float16') == 3.0
 
 
 def test_unknown_rendering_is_named():

@@ -3,6 +3,7 @@ import importlib.util
 import multiprocessing
 import os
 import pickle
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,21 @@ import pytest
 
 from galvae_affiliated import CutoutStack, DeviceError, GalvaeFlags, get_model
 from galvae_affiliated.models import _devices, _runner
-from galvae_affiliated.models.encoder import Encoder, Encoding, reduced_chi2, residual_runner
+from galvae_affiliated.models import engine as engine_module
+from galvae_affiliated.models.encoder import Encoder, Encoding, reduced_chi2
 
 GRID = 128
 N = 70  # more than a batch, and not a multiple of one
+
+
+@pytest.fixture
+def no_sessions(monkeypatch):
+    """As in a process that has encoded nothing yet."""
+    monkeypatch.setattr(engine_module, '_RUNNERS', OrderedDict())
+
+
+def runner_of(encoder, part):
+    return encoder.engine.runner(encoder.model, part)
 
 
 @pytest.fixture(scope='module')
@@ -57,9 +69,9 @@ def test_no_two_galaxies_have_the_same_latents(expected):
 
 def test_rows_that_cannot_be_measured_are_not_given_to_the_network(stack, monkeypatch):
     encoder = Encoder(device='cpu', batch_size=25)
-    rows, run_batch = [], encoder.runner('encoder').run_batch
+    rows, run_batch = [], runner_of(encoder, 'encoder').run_batch
     monkeypatch.setattr(
-        encoder.runner('encoder'),
+        runner_of(encoder, 'encoder'),
         'run_batch',
         lambda inputs, outputs: rows.append(len(inputs['image'])) or run_batch(inputs, outputs),
     )
@@ -74,9 +86,9 @@ def test_the_chi_square_is_that_of_the_decoded_image(stack):
     bundle, encoder, few = get_model(), Encoder(device='cpu'), stack[:3]
     encoding = encoder.encode(few)
     inputs = {'image': few.data, 'rendering': bundle.rendering_index(few.rendering)}
-    frame, weight = bundle.runner('encoder', device='cpu')(inputs, ['frame', 'weight'])
-    usual = bundle.manifest['reconstruction']
-    found = reduced_chi2(encoder.decode(encoding.latent, encoding.pose), frame, weight, usual['floor'], usual['slope'])
+    frame, weight = runner_of(encoder, 'encoder')(inputs, ['frame', 'weight'])
+    usual = bundle.manifest
+    found = reduced_chi2(encoder.decode(encoding.latent, encoding.pose), frame, weight, usual.floor, usual.slope)
     np.testing.assert_allclose(encoding.recon_chi2, found, rtol=1e-4)
 
 
@@ -124,28 +136,29 @@ def test_the_graph_of_the_chi_square_is_the_one_that_the_tool_makes():
     assert made == kept
 
 
-def test_no_row_needs_no_session(stack):
+def test_no_row_needs_no_session(stack, no_sessions):
     encoder = Encoder()
     encoding = encoder.encode(stack[:0])
-    assert len(encoding) == 0 and encoding.latent.shape == (0, encoder.bundle.n_latents)
-    assert encoder.runner('encoder')._session is None
+    assert len(encoding) == 0 and encoding.latent.shape == (0, encoder.model.n_latents)
+    assert runner_of(encoder, 'encoder')._session is None
     with pytest.raises(DeviceError):
         Encoder(device='cuda').encode(stack[:0])
 
 
-def test_warm_up_starts_the_sessions():
+def test_warm_up_starts_the_sessions(no_sessions):
     encoder = Encoder(device='cpu', n_threads=1)
     encoder.warm_up(reconstruction=False)
-    assert list(encoder._runners) == ['encoder'] and encoder.runner('encoder')._session is not None
+    assert runner_of(encoder, 'encoder')._session is not None and runner_of(encoder, 'decoder')._session is None
     encoder.warm_up()
-    assert all(encoder.runner(name)._session is not None for name in ('encoder', 'decoder', 'residual'))
+    assert runner_of(encoder, 'decoder')._session is not None
+    assert encoder.engine.residual_runner()._session is not None
 
 
 def test_a_pickle_has_no_session(stack, expected):
     encoder = Encoder(device='cpu', batch_size=3)
     encoder.warm_up()
     again = pickle.loads(pickle.dumps(encoder))
-    assert again._runners == {} and again.bundle == encoder.bundle
+    assert again.engine == encoder.engine and again.model == encoder.model
     np.testing.assert_allclose(again.encode(stack[:5]).latent, expected.latent[:5], atol=1e-5)
 
 
@@ -156,12 +169,20 @@ def test_encodings_are_joined_in_their_order(stack, expected):
     np.testing.assert_allclose(joined.latent, expected.latent[:12], atol=1e-5)
 
 
-def test_the_chi_square_is_computed_where_the_images_are():
-    # an engine of TensorRT is not built for it
-    devices = [residual_runner(device, 8, 0).requested_device for device in ('cpu', 'cuda', 'tensorrt')]
-    assert devices == ['cpu', 'cuda', 'cuda']
+def test_sessions_are_kept_for_equal_engines():
     encoders = [Encoder(device='cpu', batch_size=8, n_threads=1) for _ in range(2)]
-    assert encoders[0].runner('residual') is encoders[1].runner('residual')
+    assert runner_of(encoders[0], 'encoder') is runner_of(encoders[1], 'encoder')
+    assert encoders[0].engine.residual_runner() is encoders[1].engine.residual_runner()
+    other = Encoder(device='cpu', batch_size=9, n_threads=1)
+    assert runner_of(other, 'encoder') is not runner_of(encoders[0], 'encoder')
+    assert runner_of(Encoder('gz2-sdss-v1', encoders[0].engine), 'encoder') is not runner_of(encoders[0], 'encoder')
+
+
+def test_no_more_sessions_are_kept_than_stated(monkeypatch):
+    monkeypatch.setattr(engine_module, '_RUNNERS', OrderedDict())
+    monkeypatch.setattr(engine_module, 'MAX_RUNNERS', 3)
+    runners = [runner_of(Encoder(device='cpu', batch_size=size), 'encoder') for size in (1, 2, 3, 4)]
+    assert list(engine_module._RUNNERS.values()) == runners[1:]
 
 
 @pytest.mark.skipif(not hasattr(os, 'fork'), reason='this system does not fork')

@@ -1,15 +1,13 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-import hashlib
 import pickle
 import threading
-from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
 
-from galvae_affiliated import DeviceError, get_model
-from galvae_affiliated.models import _devices, _runner
+from galvae_affiliated import BundleError, DeviceError, get_model
+from galvae_affiliated.models import _devices, _runner, _sessions
 
 
 @pytest.fixture
@@ -17,12 +15,16 @@ def latents():
     return np.random.default_rng(1).standard_normal((10, get_model().n_latents)).astype(np.float32)
 
 
+def make_runner(part, **options):
+    return _runner.GraphRunner(get_model().graph(part), **options)
+
+
 def run(runner, latents):
     return runner({'latent': latents}, ['fractions'])[0]
 
 
 def test_byte_order_and_precision_do_not_matter(latents):
-    heads = get_model().runner('heads', device='cpu')
+    heads = make_runner('heads', device='cpu')
     expected = run(heads, latents)
     for kind in ('>f4', '<f8', '>f8'):
         np.testing.assert_array_equal(run(heads, latents.astype(kind)), expected)
@@ -31,20 +33,20 @@ def test_byte_order_and_precision_do_not_matter(latents):
 
 @pytest.mark.parametrize('batch_size', [1, 3, 10, 64])
 def test_batch_size_changes_nothing_and_keeps_the_order(latents, batch_size):
-    expected = run(get_model().runner('heads', device='cpu'), latents)
-    found = run(get_model().runner('heads', device='cpu', batch_size=batch_size), latents)
+    expected = run(make_runner('heads', device='cpu'), latents)
+    found = run(make_runner('heads', device='cpu', batch_size=batch_size), latents)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_no_rows(latents):
-    assert run(get_model().runner('heads', device='cpu'), latents[:0]).shape == (
+    assert run(make_runner('heads', device='cpu'), latents[:0]).shape == (
         0,
         sum(map(len, get_model().questions.values())),
     )
 
 
 def test_padded_batches_give_the_same_rows(latents, monkeypatch):
-    heads = get_model().runner('heads', device='cpu', batch_size=8)
+    heads = make_runner('heads', device='cpu', batch_size=8)
     expected = run(heads, latents)
     monkeypatch.setattr(heads, 'padded_size', lambda n_rows: 8)  # as on a GPU
     np.testing.assert_allclose(run(heads, latents), expected, atol=1e-6)
@@ -55,14 +57,14 @@ def test_padded_batches_give_the_same_rows(latents, monkeypatch):
     ('n_rows', 'on_cpu'), [(0, 1), (1, 1), (3, 3), (7, 7), (9, 10), (17, 20), (33, 40), (41, 48), (48, 48)]
 )
 def test_an_incomplete_batch_is_filled(n_rows, on_cpu, monkeypatch):
-    runner = get_model().runner('heads', device='cpu', batch_size=48)
+    runner = make_runner('heads', device='cpu', batch_size=48)
     assert runner.padded_size(n_rows) == on_cpu
     monkeypatch.setattr(runner, '_device', 'cuda')
     assert runner.padded_size(n_rows) == 48
 
 
 def test_a_batch_repeats_its_last_row_and_is_not_copied_if_complete():
-    runner = get_model().runner('heads', device='cpu', batch_size=10)
+    runner = make_runner('heads', device='cpu', batch_size=10)
     inputs = {'image': np.arange(40.0, dtype=np.float32).reshape(20, 2), 'rendering': np.arange(20, dtype=np.int32)}
     rows = np.array([5, 0, 2, 19, 7, 8, 9, 4, 3])
     batch = runner.batch(inputs, rows)
@@ -73,7 +75,7 @@ def test_a_batch_repeats_its_last_row_and_is_not_copied_if_complete():
 
 
 def test_results_stay_on_the_device_and_go_on_from_there(latents):
-    decoder, heads = (get_model().runner(name, device='cpu', batch_size=4) for name in ('decoder', 'heads'))
+    decoder, heads = (make_runner(name, device='cpu', batch_size=4) for name in ('decoder', 'heads'))
     pose = np.zeros((4, get_model().n_pose), dtype=np.float32)
     (on_device,) = decoder.run_batch({'latent': latents[:4], 'pose': pose}, ['composite'])
     assert isinstance(on_device, onnxruntime.OrtValue) and on_device.device_name() == 'cpu'
@@ -83,26 +85,25 @@ def test_results_stay_on_the_device_and_go_on_from_there(latents):
 
 
 def test_a_runner_can_be_pickled_after_use(latents):
-    heads = get_model().runner('heads', device='cpu')
+    heads = make_runner('heads', device='cpu')
     expected = run(heads, latents)
     np.testing.assert_array_equal(run(pickle.loads(pickle.dumps(heads)), latents), expected)
 
 
-@pytest.mark.parametrize(('device', 'name'), [('cuda', 'CUDA'), ('tensorrt', 'TensorRT')])
-def test_a_gpu_is_refused_where_it_does_not_start(device, name, capfd):
-    built = f'{name}ExecutionProvider'.replace('TensorRT', 'Tensorrt') in onnxruntime.get_available_providers()
-    with pytest.raises(DeviceError, match=f'{name} did not start' if built else f'built without {name}'):
-        get_model().runner('heads', device=device).start()
+def test_a_gpu_is_refused_where_it_does_not_start(capfd):
+    built = CUDA in onnxruntime.get_available_providers()
+    with pytest.raises(DeviceError, match='CUDA did not start' if built else 'built without CUDA'):
+        make_runner('heads', device='cuda').start()
     assert capfd.readouterr() == ('', '')
 
 
 def test_auto_takes_what_starts():
-    assert get_model().runner('heads', device='auto').device == 'cpu'
+    assert make_runner('heads', device='auto').device == 'cpu'
 
 
 def test_unknown_device():
     with pytest.raises(ValueError, match="device is 'tpu'"):
-        get_model().runner('heads', device='tpu').start()
+        make_runner('heads', device='tpu').start()
 
 
 class FakeSession:
@@ -115,11 +116,11 @@ class FakeSession:
         return self.providers
 
 
-CPU, CUDA, TENSORRT = 'CPUExecutionProvider', 'CUDAExecutionProvider', 'TensorrtExecutionProvider'
+CPU, CUDA = 'CPUExecutionProvider', 'CUDAExecutionProvider'
 
 
 @pytest.fixture
-def machine(monkeypatch, tmp_path):
+def machine(monkeypatch):
     """A machine as the test says: what ONNX Runtime is built with, what starts; returns what is asked for."""
     asked = []
 
@@ -130,61 +131,57 @@ def machine(monkeypatch, tmp_path):
                 raise starting
             return FakeSession([name for name in asked[-1] if name == CPU or name in starting])
 
-        monkeypatch.setattr(_runner, 'available_devices', lambda: built)
-        monkeypatch.setattr(_runner, 'quiet_session', quiet_session)
-        monkeypatch.setattr(_runner, 'row_dimensions', lambda graph: {'rows'})
+        monkeypatch.setattr(_sessions, 'available_devices', lambda: built)
+        monkeypatch.setattr(_sessions, 'quiet_session', quiet_session)
+        monkeypatch.setattr(_sessions, 'row_dimensions', lambda graph: {'rows'})
         return asked
 
-    monkeypatch.setattr(_devices, 'get_cache_dir', lambda name: str(tmp_path))
-    _runner.device_starts.cache_clear()
+    _sessions.device_starts.cache_clear()
     yield build
-    _runner.device_starts.cache_clear()
+    _sessions.device_starts.cache_clear()
 
 
 @pytest.mark.parametrize(
     ('device', 'starting', 'expected'),
     [
-        ('auto', [CUDA, TENSORRT], 'cuda'),
+        ('auto', [CUDA], 'cuda'),
         ('auto', [], 'cpu'),
-        ('cuda', [CUDA, TENSORRT], 'cuda'),
-        ('tensorrt', [CUDA, TENSORRT], 'tensorrt'),
-        ('cpu', [CUDA, TENSORRT], 'cpu'),
+        ('cuda', [CUDA], 'cuda'),
+        ('cpu', [CUDA], 'cpu'),
     ],
 )
 def test_the_device_is_read_from_the_session(machine, device, starting, expected):
-    asked = machine(['cpu', 'cuda', 'tensorrt'], starting)
-    assert _runner.start_session(b'graph', device, 8)[1] == expected
-    assert asked[-1] == {'cpu': [CPU], 'cuda': [CUDA, CPU], 'tensorrt': [TENSORRT, CUDA, CPU]}[expected]
-    if device == 'auto':
-        assert [TENSORRT, CUDA, CPU] not in asked
+    asked = machine(['cpu', 'cuda'], starting)
+    assert _sessions.start_session(b'graph', device, 8)[1] == expected
+    assert asked[-1] == {'cpu': [CPU], 'cuda': [CUDA, CPU]}[expected]
 
 
 def test_auto_tries_cuda_once_a_process(machine):
     asked = machine(['cpu', 'cuda'], [])
     for _ in range(3):
-        _runner.start_session(b'graph', 'auto', 8)
+        _sessions.start_session(b'graph', 'auto', 8)
     assert asked == [[CUDA, CPU], [CPU], [CPU], [CPU]]
 
 
-def test_tensorrt_that_falls_back_to_cuda_is_refused(machine):
-    machine(['cpu', 'cuda', 'tensorrt'], [CUDA])
-    with pytest.raises(DeviceError, match='TensorRT did not start'):
-        _runner.start_session(b'graph', 'tensorrt', 8)
+def test_a_gpu_that_falls_back_to_the_cpu_is_refused(machine):
+    machine(['cpu', 'cuda'], [])
+    with pytest.raises(DeviceError, match='CUDA did not start'):
+        _sessions.start_session(b'graph', 'cuda', 8)
 
 
 @pytest.mark.parametrize(
     ('missing', 'error', 'reason'),
     [
-        ('the library libnvinfer.so.10 is missing', [], 'start: the library libnvinfer'),
+        ('the library libcublas.so.13 is missing', [], 'start: the library libcublas'),
         ('', RuntimeError('CUDA failure 35: driver too old\nmore'), 'start: CUDA failure 35: driver too old;'),
-        ('', [], 'start: no GPU, or no matching TensorRT, CUDA and cuDNN libraries'),
+        ('', [], 'start: no GPU, or no matching CUDA and cuDNN libraries'),
     ],
 )
 def test_the_reason_is_told(machine, monkeypatch, missing, error, reason):
-    machine(['cpu', 'cuda', 'tensorrt'], error)
-    monkeypatch.setattr(_runner, 'missing_library', lambda device, folder: missing)
+    machine(['cpu', 'cuda'], error)
+    monkeypatch.setattr(_sessions, 'missing_library', lambda device, folder: missing)
     with pytest.raises(DeviceError, match=reason):
-        _runner.start_session(b'graph', 'tensorrt', 8)
+        _sessions.start_session(b'graph', 'cuda', 8)
 
 
 def test_a_library_that_is_missing_is_named(monkeypatch):
@@ -206,9 +203,9 @@ def test_libraries_that_pip_installed_are_loaded_and_the_device_tried_again(mach
         print('Failed to load one of many')
         starting.append(CUDA)
 
-    monkeypatch.setattr(_runner.importlib.util, 'find_spec', lambda name: name)
+    monkeypatch.setattr(_sessions.importlib.util, 'find_spec', lambda name: name)
     monkeypatch.setattr(onnxruntime, 'preload_dlls', preload_dlls, raising=False)
-    assert _runner.start_session(b'graph', 'cuda', 8)[1] == 'cuda'
+    assert _sessions.start_session(b'graph', 'cuda', 8)[1] == 'cuda'
     assert asked == [[CUDA, CPU], [CUDA, CPU]]
     assert capsys.readouterr().out == ''
 
@@ -217,40 +214,17 @@ def test_the_runtimes_own_fallback_is_off(monkeypatch):
     """It prints, and goes on with a device that nobody asked for."""
     seen = {}
     monkeypatch.setattr(onnxruntime, 'InferenceSession', lambda *args, **options: seen.update(options))
-    _runner.quiet_session(b'', None, [(CPU, {})])
+    _sessions.quiet_session(b'', None, [(CPU, {})])
     assert seen == {'providers': [(CPU, {})], 'enable_fallback': 0}
 
 
 def test_a_gpu_gets_a_graph_of_known_shapes():
     graph = _devices.residual_graph()
-    assert _runner.row_dimensions(graph) == {'rows'}
-    options = _runner.session_options()
+    assert _sessions.row_dimensions(graph) == {'rows'}
+    options = _sessions.session_options()
     options.add_free_dimension_override_by_name('rows', 8)
-    session = _runner.quiet_session(graph, options, [(CPU, {})])
+    session = _sessions.quiet_session(graph, options, [(CPU, {})])
     assert [entry.shape[0] for entry in session.get_inputs()] == [8, 8, 8, 3, 3]
-
-
-def test_options_of_tensorrt(tmp_path, monkeypatch):
-    monkeypatch.setattr(_devices, 'get_cache_dir', lambda name: str(tmp_path / name))
-    (first, options), second, third = _devices.providers('tensorrt', b'graph', 8, 'float16', '1.31')
-    assert (first, second[0], third[0]) == (TENSORRT, CUDA, CPU)
-    assert options['trt_fp16_enable'] and options['trt_engine_cache_enable'] and options['trt_timing_cache_enable']
-    folder = Path(options['trt_engine_cache_path'])
-    assert folder.is_dir() and folder.is_relative_to(tmp_path / 'galvae_affiliated')
-    assert hashlib.sha256(b'graph').hexdigest().startswith(folder.name.split('-')[0])
-    others = [(b'other', 8, '1.31'), (b'graph', 16, '1.31'), (b'graph', 8, '1.32')]
-    folders = {_devices.engine_cache(*other)['trt_engine_cache_path'] for other in others}
-    assert len(folders) == 3 and str(folder) not in folders
-    assert not _devices.providers('tensorrt', b'graph', 8, 'float32', '1.31')[0][1]['trt_fp16_enable']
-
-
-def test_engines_are_not_kept_where_there_is_no_folder(tmp_path, monkeypatch):
-    (tmp_path / 'tensorrt').write_text('a file where the folder would be')
-    monkeypatch.setattr(_devices, 'get_cache_dir', lambda name: str(tmp_path))
-    assert _devices.engine_cache(b'graph', 8, '1.31') == {}
-    monkeypatch.setattr(_devices.os, 'access', lambda path, mode: False)
-    monkeypatch.setattr(_devices, 'get_cache_dir', lambda name: str(tmp_path / 'read-only'))
-    assert _devices.engine_cache(b'graph', 8, '1.31') == {}
 
 
 def test_half_precision_is_for_gpus(machine):
@@ -267,7 +241,7 @@ class RecordingSession:
     """A session on a GPU that tells what it was asked to run."""
 
     def __init__(self, graph):
-        self.session = _runner.quiet_session(graph, _runner.session_options(), [(CPU, {})])
+        self.session = _sessions.quiet_session(graph, _sessions.session_options(), [(CPU, {})])
         self.get_inputs, self.get_outputs = self.session.get_inputs, self.session.get_outputs
         self.bound, self.runs = {}, 0
 
@@ -285,7 +259,7 @@ class RecordingSession:
 
 
 def test_a_gpu_is_warmed_up_with_a_batch_of_zeros(monkeypatch):
-    runner = get_model().runner('encoder', device='cuda', batch_size=6)
+    runner = make_runner('encoder', device='cuda', batch_size=6)
     session = RecordingSession(runner.graph)
     monkeypatch.setattr(_runner, 'start_session', lambda *args: (session, 'cuda'))
     runner.warm_up()
@@ -297,16 +271,16 @@ def test_a_gpu_is_warmed_up_with_a_batch_of_zeros(monkeypatch):
     assert session.bound['frame'] == session.bound['latent_mean'] == 'cuda'
 
 
-def test_results_of_tensorrt_stay_in_the_memory_of_cuda(monkeypatch, latents):
-    runner = get_model().runner('heads', device='tensorrt', batch_size=10)
+def test_results_of_a_gpu_stay_there(monkeypatch, latents):
+    runner = make_runner('heads', device='cuda', batch_size=10)
     session = RecordingSession(runner.graph)
-    monkeypatch.setattr(_runner, 'start_session', lambda *args: (session, 'tensorrt'))
+    monkeypatch.setattr(_runner, 'start_session', lambda *args: (session, 'cuda'))
     runner.run_batch({'latent': latents}, ['fractions'])
     assert session.bound['fractions'] == 'cuda' and session.bound['latent'] is latents
 
 
 def test_a_cpu_is_not_warmed_up(monkeypatch):
-    runner = get_model().runner('heads', device='cpu')
+    runner = make_runner('heads', device='cpu')
     monkeypatch.setattr(runner, 'run_batch', None)
     runner.warm_up()
     assert runner._session is not None
@@ -330,36 +304,48 @@ def test_a_cpu_is_not_warmed_up(monkeypatch):
 )
 def test_threads_follow_affinity_and_environment(monkeypatch, variables, expected):
     monkeypatch.setattr('os.sched_getaffinity', lambda pid: set(range(3, 11)), raising=False)
+    monkeypatch.setattr('os.cpu_count', lambda: 64)
     for name in ('OMP_NUM_THREADS', 'SLURM_CPUS_PER_TASK', 'SLURM_CPUS_ON_NODE', 'SLURM_STEP_TASKS_PER_NODE'):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert _runner.usable_threads() == expected
-    runner = get_model().runner('heads', device='cpu')
+    assert _devices.usable_threads() == expected
+    runner = make_runner('heads', device='cpu')
     assert runner.workers == expected
     assert runner.start().get_session_options().intra_op_num_threads == 1
 
 
 def test_threads_can_be_given():
-    runner = get_model().runner('heads', device='cpu', n_threads=2)
+    runner = make_runner('heads', device='cpu', n_threads=2)
     assert runner.workers == 2
-    with pytest.raises(ValueError, match='threads is 0'):
-        get_model().runner('heads', n_threads=0)
+    with pytest.raises(ValueError, match='n_threads is 0'):
+        make_runner('heads', n_threads=0)
+
+
+def test_quotas_of_containers_count(monkeypatch):
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+    monkeypatch.setattr('joblib.cpu_count', lambda: 3)
+    assert _devices.usable_threads() == _devices.usable_threads(64) == 3
+
+
+def test_what_is_no_graph_is_refused():
+    with pytest.raises(BundleError, match='the graph cannot be run: '):
+        _runner.GraphRunner(b'not a graph at all', device='cpu').start()
 
 
 def test_the_runtime_logs_nothing_and_keeps_its_severity(capfd, latents):
-    run(get_model().runner('heads', device='auto'), latents)
+    run(make_runner('heads', device='auto'), latents)
     assert capfd.readouterr().err == ''
 
 
 def test_batch_size_has_to_be_positive():
     with pytest.raises(ValueError, match='batch_size is 0'):
-        get_model().runner('heads', batch_size=0)
+        make_runner('heads', batch_size=0)
 
 
 def test_batches_run_side_by_side_on_a_cpu():
     """Two batches wait for each other, which they could not do one after the other."""
-    runner = get_model().runner('heads', device='cpu', n_threads=2)
+    runner = make_runner('heads', device='cpu', n_threads=2)
     met = threading.Barrier(2, timeout=60)
     done = []
 
@@ -377,12 +363,12 @@ def test_what_a_batch_raises_is_raised(n_threads):
     def fail(rows):
         raise OSError(f'rows from {rows.start}')
 
-    runner = get_model().runner('heads', device='cpu', n_threads=n_threads)
+    runner = make_runner('heads', device='cpu', n_threads=n_threads)
     with pytest.raises(OSError, match='rows from 0'):
         runner.each(fail, [slice(0, 1), slice(1, 2)])
 
 
 def test_slices_leave_no_thread_without_rows():
-    runner = get_model().runner('heads', device='cpu', n_threads=3, batch_size=8)
+    runner = make_runner('heads', device='cpu', n_threads=3, batch_size=8)
     lengths = {n: [part.stop - part.start for part in runner.slices(n)] for n in (0, 1, 7, 100)}
     assert lengths == {0: [], 1: [1], 7: [3, 3, 1], 100: [8] * 12 + [4]}

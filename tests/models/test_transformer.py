@@ -67,7 +67,7 @@ def test_rows_keep_their_order(images, latents):
 def test_rows_that_cannot_be_measured_are_nan(images):
     spoilt = images.copy()
     spoilt[1], spoilt[3] = np.nan, 0.25
-    encoding = LatentTransformer().encode(spoilt)
+    encoding = LatentTransformer().encoder.encode(spoilt)
     np.testing.assert_array_equal(encoding.measured, [True, False, True, False, True])
     assert encoding.flags[1] & GalvaeFlags.NO_DATA and encoding.flags[3] & GalvaeFlags.NO_DATA
     assert np.isnan(encoding.recon_chi2[[1, 3]]).all() and np.isfinite(encoding.recon_chi2[[0, 2, 4]]).all()
@@ -80,22 +80,22 @@ def test_a_few_missing_pixels_change_little(images, latents):
 
 
 def test_errors_are_positive(images):
-    encoding = LatentTransformer().encode(images, reconstruction=False)
+    encoding = LatentTransformer().encoder.encode(images, reconstruction=False)
     assert (encoding.latent_err > 0).all() and encoding.recon_chi2 is None
 
 
 def test_decoding_gives_a_composite_that_resembles(images):
     transformer = LatentTransformer()
-    encoding = transformer.encode(images)
+    encoding = transformer.encoder.encode(images)
     decoded = transformer.inverse_transform(encoding.latent, pose=encoding.pose)
     assert decoded.shape == images.shape and decoded.min() >= 0 and decoded.max() <= 1
-    frames = transformer.frames(images)
+    frames = transformer.encoder.frames(images)
     assert np.mean((decoded - frames) ** 2) < 0.5 * np.mean((frames - frames.mean(axis=0)) ** 2) + 1e-3
 
 
 def test_an_image_unlike_a_galaxy_is_explained_worse(images):
     stripes = np.broadcast_to((np.arange(GRID) // 8 % 2).astype(np.float32), (1, 3, GRID, GRID))
-    encoding = LatentTransformer().encode(np.concatenate([images, stripes]))
+    encoding = LatentTransformer().encoder.encode(np.concatenate([images, stripes]))
     assert encoding.recon_chi2[-1] > 5 * encoding.recon_chi2[:-1].max()
     assert encoding.flags[-1] & GalvaeFlags.POOR_FIT
 
@@ -103,7 +103,7 @@ def test_an_image_unlike_a_galaxy_is_explained_worse(images):
 def test_flux_and_composite_meet(images):
     """A flux that renders to an image gives the latents of that image."""
     bundle = get_model()
-    entry = next(e for e in bundle.renderings if e['kind'] == 'flux')
+    entry = next(e for e in bundle.manifest.raw['renderings'] if e['kind'] == 'flux')
     scales = np.array(entry['scales']).reshape(1, 3, 1, 1)
     flux = images / scales
     value, q = images + entry['offset'], entry['softening']
@@ -136,7 +136,7 @@ def test_wrong_types_are_refused():
 def test_scikit_learn_contract(images, latents):
     transformer = LatentTransformer(get_model(), batch_size=3)
     copied = clone(transformer)
-    assert copied.bundle is transformer.bundle and copied.batch_size == 3
+    assert copied.model is transformer.model is copied.bundle and copied.batch_size == 3
     assert transformer.fit(images) is transformer
     transformer.transform(images[:1])
     restored = pickle.loads(pickle.dumps(transformer))
@@ -181,4 +181,4 @@ def test_scikit_learns_own_checks(check):
 
 def test_a_device_that_does_not_start_is_an_error_even_without_rows():
     with pytest.raises(DeviceError):
-        LatentTransformer(device='cuda').encode(np.full((2, 3, GRID, GRID), np.nan))
+        LatentTransformer(device='cuda').encoder.encode(np.full((2, 3, GRID, GRID), np.nan))

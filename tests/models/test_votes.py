@@ -1,23 +1,21 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """From fractions to what is asked, answers, prediction sets and intervals."""
 
-import hashlib
-import io
-
 import numpy as np
 import onnx
 import pytest
 from astropy.table import Table
 from onnx import TensorProto, helper, numpy_helper
 
-from galvae_affiliated import GalvaeFlags, ModelBundle, add_latents, add_morphology, get_model
-from galvae_affiliated.models.bundle import SELF_TEST
+from galvae_affiliated import Engine, GalvaeFlags, add_latents, add_morphology, get_model, in_set
+from galvae_affiliated.models.engine import LATENT_BATCH
+from galvae_affiliated.models.manifest import Question
+from galvae_affiliated.models.self_test import SELF_TEST, self_test
 from galvae_affiliated.models.votes import (
-    HEADS_BATCH,
     PredictedVotes,
     predict_votes,
     reach_fractions,
-    set_threshold,
+    set_thresholds,
 )
 from galvae_affiliated.tables.columns import get_latents
 
@@ -78,21 +76,21 @@ def heads_graph(n_latents):
 @pytest.fixture(scope='module')
 def bundle():
     """The default encoder with heads whose answers can be told by hand."""
-    default = get_model()
-    vectors = dict(np.load(io.BytesIO(default._parts[SELF_TEST])))
-    vectors['fractions'] = np.zeros((len(vectors['latent']), 7), np.float32)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **vectors)
-    parts = {**default._parts, 'heads.onnx': heads_graph(default.n_latents), SELF_TEST: buffer.getvalue()}
+    default, heads = get_model(), heads_graph(get_model().n_latents)
+    latents = np.zeros((3, default.n_latents), np.float32)
     manifest = {
-        **default.manifest,
+        **default.manifest.raw,
         'name': 'by-hand',
         'questions': TREE,
         'prediction_sets': SETS,
-        'heads': {'kind': 'network', 'volunteers': 40},
-        'parts': {name: hashlib.sha256(part).hexdigest() for name, part in parts.items()},
+        'heads': {'kind': 'network', 'n_volunteers': 40},
     }
-    return ModelBundle(manifest, parts)
+    test = self_test({'heads': heads}, {'heads': {'latent': latents}}, default.parts[SELF_TEST])
+    return default.replaced(manifest, {'heads.onnx': heads, SELF_TEST: test})
+
+
+def predict(latents, model, **options):
+    return predict_votes(latents, model, Engine(device='cpu'), **options)
 
 
 def logits(*shares):
@@ -126,16 +124,17 @@ def table(bundle, latents):
 
 
 def test_reach_is_the_product_down_the_tree(bundle, latents):
-    reach = predict_votes(latents, bundle).reach
+    reach = predict(latents, bundle).reach
     np.testing.assert_allclose(reach['shape'], [1, 1, np.nan, 1])
     np.testing.assert_allclose(reach['edge-on'], [0.7, 0.3, np.nan, 0.1], rtol=1e-5)
     np.testing.assert_allclose(reach['bar'], [0.63, 0.15, np.nan, 0.05], rtol=1e-5)
 
 
 def test_reach_does_not_depend_on_the_order_of_the_questions(bundle, latents):
-    fractions = predict_votes(latents, bundle).fractions
-    backwards = {question: TREE[question] for question in reversed(TREE)}
-    for question, values in reach_fractions(fractions, TREE).items():
+    fractions = predict(latents, bundle).fractions
+    tree = bundle.manifest.questions
+    backwards = {question: tree[question] for question in reversed(tree)}
+    for question, values in reach_fractions(fractions, tree).items():
         np.testing.assert_array_equal(reach_fractions(fractions, backwards)[question], values)
 
 
@@ -175,11 +174,11 @@ def test_sets_of_many_galaxies(coverage):
     default = get_model()
     latents = np.random.default_rng(1).standard_normal((1000, default.n_latents)).astype(np.float32)
     latents[::100] = np.nan
-    morphology = predict_votes(latents, default, device='cpu')
+    morphology = predict(latents, default)
     for question, answers in default.questions.items():
-        threshold = set_threshold(default, question, coverage)
+        threshold = set_thresholds(default, coverage)[question]
         expected = [spelt_out(row, answers, threshold) for row in morphology.fractions[question]]
-        sets = morphology.sets(question, answers, threshold)
+        sets = morphology.sets(question, threshold)
         assert sets.tolist() == expected, question
         assert sets.dtype == np.array(expected).dtype
         assert len(set(expected)) > 1
@@ -188,15 +187,16 @@ def test_sets_of_many_galaxies(coverage):
 def test_sets_of_many_answers_some_of_which_are_equal():
     answers = [f'kind{i}' for i in range(30)]
     shares = np.random.default_rng(2).integers(0, 6, (500, 30)).astype(np.float32)
-    morphology = PredictedVotes({'kind': shares / np.maximum(shares.sum(axis=1, keepdims=True), 1.0)}, {})
+    fractions = {'kind': shares / np.maximum(shares.sum(axis=1, keepdims=True), 1.0)}
+    morphology = PredictedVotes({'kind': Question(tuple(answers))}, fractions, {})
     for threshold in (0.0, 0.95, 1.0):
         expected = [spelt_out(row, answers, threshold) for row in morphology.fractions['kind']]
-        assert morphology.sets('kind', answers, threshold).tolist() == expected
+        assert morphology.sets('kind', threshold).tolist() == expected
 
 
 def test_a_table_of_more_rows_than_a_call_of_the_heads(bundle, latents):
-    rows = np.resize([0, 1, 2, 3], HEADS_BATCH + 3)
-    many, few = predict_votes(latents[rows], bundle), predict_votes(latents, bundle)
+    rows = np.resize([0, 1, 2, 3], LATENT_BATCH + 3)
+    many, few = predict(latents[rows], bundle), predict(latents, bundle)
     for question in TREE:
         np.testing.assert_allclose(many.fractions[question], few.fractions[question][rows], rtol=1e-6)
 
@@ -212,8 +212,19 @@ def test_coverage_out_of_range_is_refused(bundle, table, coverage):
 
 
 def test_a_model_without_thresholds_has_no_sets(bundle):
-    manifest = {key: value for key, value in bundle.manifest.items() if key != 'prediction_sets'}
-    assert set_threshold(ModelBundle(manifest, bundle._parts), 'shape', 0.9) is None
+    manifest = {key: value for key, value in bundle.manifest.raw.items() if key != 'prediction_sets'}
+    assert set_thresholds(bundle.replaced(manifest), 0.9) == {}
+
+
+def test_an_answer_is_looked_for_in_the_sets(bundle, table):
+    result = add_morphology(table, bundle, coverage=0.95)
+    assert in_set(result, 'shape', 'disk').tolist() == [True, True, False, False]
+    assert in_set(result, 'shape', 'smooth').tolist() == [False, True, False, False]
+    assert in_set(result[:0], 'shape', 'disk').tolist() == []
+    with pytest.raises(KeyError, match='no column bar_set; it has shape_set, edge-on_set'):
+        in_set(result, 'bar', 'yes')
+    with pytest.raises(ValueError, match="question 'shape' has no answer 'di'"):
+        in_set(result, 'shape', 'di')
 
 
 def test_artifacts_are_flagged_and_other_flags_kept(bundle, table):
@@ -224,10 +235,10 @@ def test_artifacts_are_flagged_and_other_flags_kept(bundle, table):
 
 def test_deviation_is_of_the_latents_and_of_the_votes(bundle, latents):
     """Without latent errors only the Dirichlet's p (1 - p) / (1 + c) is left; with them more."""
-    sure = predict_votes(latents, bundle, errors=np.zeros_like(latents), n_samples=16)
+    sure = predict(latents, bundle, errors=np.zeros_like(latents), n_samples=16)
     p = sure.fractions['edge-on']
     np.testing.assert_allclose(sure.deviation['edge-on'], np.sqrt(p * (1 - p) / (1 + CONCENTRATION)), rtol=1e-3)
-    unsure = predict_votes(latents, bundle, errors=np.full_like(latents, 0.5), n_samples=256)
+    unsure = predict(latents, bundle, errors=np.full_like(latents, 0.5), n_samples=256)
     # d p = p (1 - p) d(logit), whose two latents have errors of 0.5 each
     expected = np.sqrt((0.09 * 0.5 * np.sqrt(2)) ** 2 + 0.09 / 10)
     np.testing.assert_allclose(unsure.deviation['edge-on'][0], expected, rtol=0.15)
@@ -236,8 +247,8 @@ def test_deviation_is_of_the_latents_and_of_the_votes(bundle, latents):
 
 def test_a_row_does_not_depend_on_the_others(bundle, latents):
     errors = np.full_like(latents, 0.5)
-    whole = predict_votes(latents, bundle, errors=errors, n_samples=8)
-    alone = predict_votes(latents[3:], bundle, errors=errors[3:], n_samples=8)
+    whole = predict(latents, bundle, errors=errors, n_samples=8)
+    alone = predict(latents[3:], bundle, errors=errors[3:], n_samples=8)
     np.testing.assert_allclose(whole.deviation['shape'][3:], alone.deviation['shape'], rtol=1e-6)
 
 
@@ -245,7 +256,7 @@ def test_intervals_hold_68_per_cent_of_a_beta_distribution():
     rng = np.random.default_rng(0)
     draws = rng.beta(3.0, 1.0, 100_000)
     shape = {'q': np.array([[0.75, 0.25]], np.float32)}
-    low, high = PredictedVotes(shape, {}, {'q': np.full((1, 2), draws.std(), np.float32)}).intervals('q')
+    low, high = PredictedVotes({}, shape, {}, {'q': np.full((1, 2), draws.std(), np.float32)}).intervals('q')
     np.testing.assert_allclose([low[0, 0], high[0, 0]], np.quantile(draws, [0.16, 0.84]), atol=0.005)
     np.testing.assert_allclose([low[0, 1], high[0, 1]], [1 - high[0, 0], 1 - low[0, 0]], atol=1e-3)
 
@@ -253,7 +264,7 @@ def test_intervals_hold_68_per_cent_of_a_beta_distribution():
 @pytest.mark.parametrize('fraction', [0.0, 1e-9, 1.0])
 def test_intervals_of_certain_fractions_are_finite(fraction):
     values = {'q': np.array([[fraction, 1 - fraction]], np.float32)}
-    low, high = PredictedVotes(values, {}, {'q': np.full((1, 2), 0.1, np.float32)}).intervals('q')
+    low, high = PredictedVotes({}, values, {}, {'q': np.full((1, 2), 0.1, np.float32)}).intervals('q')
     assert np.isfinite(low).all() and np.isfinite(high).all() and (low <= high).all()
 
 
@@ -269,14 +280,14 @@ def test_samples_need_errors_and_more_than_one(bundle, table, latents):
     with pytest.raises(KeyError, match='galvae_latent_err'):
         add_morphology(table['name', 'galvae_latent'], bundle, n_samples=8)
     with pytest.raises(ValueError, match='have no errors'):
-        predict_votes(latents, bundle, n_samples=8)
+        predict(latents, bundle, n_samples=8)
     for samples in (1, -3):
-        with pytest.raises(ValueError, match=f'samples is {samples}; expected two or more'):
+        with pytest.raises(ValueError, match=f'n_samples is {samples}; expected two or more'):
             add_morphology(table, bundle, n_samples=samples)
 
 
 def test_errors_of_scalar_columns_are_read(bundle, table):
-    split = add_latents(Table({'name': list('abcd')}), np.zeros((4, 3, 128, 128)), bundle, split=True)
+    split = add_latents(Table({'name': list('abcd')}), np.zeros((4, 3, 128, 128)), bundle, scalar_columns=True)
     assert get_latents(split, bundle, name='galvae_latent_err').shape == (4, 40)
 
 

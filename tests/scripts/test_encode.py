@@ -13,7 +13,8 @@ from astropy.io import fits
 from astropy.table import MaskedColumn, QTable, Table
 from PIL import Image
 
-from galvae_affiliated import ModelBundle, __version__, get_latents, get_model, list_models
+from galvae_affiliated import Engine, __version__, get_latents, get_model, list_models
+from galvae_affiliated.models._archive import pack
 
 FAST = ['--no-morphology', '--no-reconstruction']
 # what takes long to load, and a catalogue with radii does not need
@@ -117,7 +118,7 @@ def test_formats_of_the_catalogue(encode, galaxies, tmp_path, suffix):
     }
     galaxies['name'] = list('abcdef')
     galaxies.write(path, **options.get(suffix, {}))
-    run = encode('--catalog', path, '--radius-column', 'petro_r90', '--radius-unit', 'arcsec')
+    run = encode('--catalog', path, '--radius', 'petro_r90', '--radius-unit', 'arcsec')
     assert run.code == 0, run.err
     table = Table.read(tmp_path / 'out.fits')
     assert list(table['name'].astype(str)) == list('abcdef')
@@ -179,9 +180,9 @@ def test_formats_of_the_output(encode, galaxies, tmp_path, output, options):
 
 
 def test_csv_takes_scalar_columns(encode, catalog, tmp_path):
-    encode('--catalog', catalog, output='out.csv').fails(2, '--split')
+    encode('--catalog', catalog, output='out.csv').fails(2, '--scalar-columns')
     assert_clean(tmp_path, 'sources.fits')
-    assert encode('--catalog', catalog, '--split', output='out.csv').code == 0
+    assert encode('--catalog', catalog, '--scalar-columns', output='out.csv').code == 0
     table = Table.read(tmp_path / 'out.csv')
     assert len(table) == 6
     assert {'galvae_latent_00', 'galvae_latent_err_00'} < set(table.colnames)
@@ -206,7 +207,7 @@ def test_options_reach_the_encoder(encode, field, in_pixels, other_bundle, tmp_p
         'cpu',
         '--batch-size',
         '2',
-        '--split',
+        '--scalar-columns',
         images=names,
     )
     assert run.code == 0, run.err
@@ -214,7 +215,7 @@ def test_options_reach_the_encoder(encode, field, in_pixels, other_bundle, tmp_p
     assert np.all(table['galvae_flags'] == 0)
     assert other_bundle.id in table['galvae_latent_00'].description
     assert not any(name.endswith('_fraction') for name in table.colnames)
-    assert encode('--catalog', in_pixels, '--split', output='nmgy.fits').code == 0
+    assert encode('--catalog', in_pixels, '--scalar-columns', output='nmgy.fits').code == 0
     expected = get_latents(Table.read(tmp_path / 'nmgy.fits'))
     assert np.allclose(get_latents(table, other_bundle), expected, atol=2e-3)
 
@@ -334,7 +335,7 @@ def test_missing_band(encode, field_files):
         (['--rendering', 'none'], 'no rendering'),
         (['--already-scaled'], '--already-scaled'),
         (['--batch-size', '0'], 'batch_size'),
-        (['--radius-unit', 'Jy', '--radius-column', 'x'], 'radii'),
+        (['--radius-unit', 'Jy', '--radius', 'x'], 'radii'),
     ],
 )
 def test_wrong_options(encode, catalog, tmp_path, words, message):
@@ -396,12 +397,12 @@ def no_positions(table):
 def test_bad_columns(encode, galaxies, tmp_path, change, message):
     change(galaxies)
     galaxies.write(tmp_path / 'bad.fits')
-    encode('--catalog', tmp_path / 'bad.fits', '--radius-column', 'petro_r90').fails(2, message)
+    encode('--catalog', tmp_path / 'bad.fits', '--radius', 'petro_r90').fails(2, message)
     assert_clean(tmp_path, 'bad.fits')
 
 
 def test_radius_column_that_is_not_there(encode, catalog):
-    encode('--catalog', catalog, '--radius-column', 'size').fails(2, "no column 'size'")
+    encode('--catalog', catalog, '--radius', 'size').fails(2, "no column 'size'")
 
 
 @pytest.mark.parametrize('content', [b'', b'\x00\x01\x02\xff' * 100, b'no table\nat all, here\n1 2 3\n', b'SIMPLE  = '])
@@ -472,15 +473,14 @@ def test_bad_bundle(encode, galvae, bad_bundles, tmp_path, name):
 
 def test_bundle_of_a_later_schema(encode, galvae, tmp_path):
     bundle = get_model()
-    later = object.__new__(ModelBundle)
-    later._manifest, later._parts = {**bundle.manifest, 'schema_version': 99}, bundle._parts
-    later.write(tmp_path / 'later')
+    content = pack({**bundle.manifest.raw, 'schema_version': 99}, bundle.parts)
+    (tmp_path / 'later').write_bytes(content)
     encode('--model', tmp_path / 'later').fails(2, 'schema version 99')
     galvae('info', tmp_path / 'later').fails(2, 'schema version 99')
 
 
 def test_cuda_that_does_not_start(encode, catalog, tmp_path):
-    if get_model().runner('heads', device='auto').device == 'cuda':
+    if Engine().runner(get_model(), 'heads').device == 'cuda':
         pytest.skip('CUDA starts here')
     encode('--catalog', catalog, '--device', 'cuda').fails(1, "device 'cuda' was asked for")
     assert_clean(tmp_path, 'sources.fits')
@@ -514,7 +514,7 @@ def test_set_of_cutouts(galvae, cutout_set, tmp_path, output):
 
 def test_options_of_sets(galvae, cutout_set, catalog, tmp_path):
     output = ['-o', tmp_path / 'out.parquet', *FAST]
-    for option, value in (('--catalog', catalog), ('--radius-column', 'r'), ('--picture', 'x.png')):
+    for option, value in (('--catalog', catalog), ('--radius', 'r'), ('--picture', 'x.png')):
         galvae('encode', cutout_set, *output, option, value).fails(2, option)
     galvae('encode', cutout_set, *output, '--pixel-scale', '-1').fails(2, 'pixel_scale')
     assert galvae('encode', cutout_set, *output, '--pixel-scale', '0.4').code == 0
@@ -556,7 +556,7 @@ def test_models_and_info(galvae, other_bundle, tmp_path):
     assert bundle.sha256 in run.out
     assert all(question in run.out for question in bundle.questions)
     run = galvae('info', '--json')
-    assert json.loads(run.out) == bundle.manifest
+    assert json.loads(run.out) == bundle.manifest.raw
     other_bundle.write(tmp_path / 'other')
     assert other_bundle.id in galvae('info', tmp_path / 'other').out
     galvae('info', 'nothing').fails(2, 'nothing')
@@ -571,15 +571,14 @@ def test_version(galvae):
 def test_doctor(galvae):
     run = galvae('doctor')
     assert run.code == 0
-    for word in (__version__, 'onnxruntime', 'n_threads', f'self-test of {get_model().id}', np.__version__):
+    for word in (__version__, 'onnxruntime', 'threads', f'self-test of {get_model().id}', np.__version__):
         assert word in run.out
 
 
 def test_doctor_finds_a_model_that_gives_other_numbers(galvae, monkeypatch):
-    manifest = get_model().manifest
-    manifest['self_test_tolerance'] = {'cpu': -1.0, 'cuda': -1.0}
-    ill = ModelBundle(manifest, get_model()._parts)
-    monkeypatch.setattr('galvae_affiliated.models.registry.get_model', lambda model=None: ill)
+    manifest = {**get_model().manifest.raw, 'self_test_tolerance': {'cpu': -1.0, 'cuda': -1.0}}
+    ill = get_model().replaced(manifest)
+    monkeypatch.setattr('galvae_affiliated.models.doctor.get_model', lambda model=None: ill)
     run = galvae('doctor')
     assert run.code == 1
     assert 'fails its self-test' in run.out
@@ -588,7 +587,7 @@ def test_doctor_finds_a_model_that_gives_other_numbers(galvae, monkeypatch):
 
 def test_demo(galvae, tmp_path):
     pytest.importorskip('matplotlib')
-    run = galvae('demo', '-o', tmp_path / 'demo')
+    run = galvae('demo', '--folder', tmp_path / 'demo')
     assert run.code == 0, run.err
     table = QTable.read(tmp_path / 'demo' / 'demo.fits')
     assert len(table) >= 20
@@ -601,7 +600,7 @@ def test_demo(galvae, tmp_path):
 
 def test_demo_without_matplotlib(galvae, tmp_path, monkeypatch):
     monkeypatch.setattr('galvae_affiliated.scripts.encode.find_spec', lambda name: None)
-    run = galvae('demo', '-o', tmp_path / 'demo')
+    run = galvae('demo', '--folder', tmp_path / 'demo')
     assert run.code == 0, run.err
     assert 'needs matplotlib' in run.out
     assert_clean(tmp_path / 'demo', 'demo.fits')

@@ -3,16 +3,15 @@ import numpy as np
 import pytest
 from astropy.nddata import CCDData
 
-from galvae_affiliated import get_model
 from galvae_affiliated.images.field import FieldImages
 from galvae_affiliated.sources.detection import detect, detection_image, segment
 
 PIXEL = 0.262
+TYPICAL = {band: {'noise': 0.1, 'flux': 1.0} for band in 'grz'}
 
 
 def open_images(images, **options):
-    typical = get_model().manifest['input']['typical']
-    return FieldImages(images, band_sets=[('z', 'r', 'g')], typical=typical, **options)
+    return FieldImages(images, band_sets=[('z', 'r', 'g')], typical=TYPICAL, **options)
 
 
 @pytest.fixture
@@ -52,12 +51,22 @@ def test_table_of_sources(field, galaxies):
 
 @pytest.mark.parametrize(
     ('sky', 'subtract_sky'),
-    [(0.3, None), (0.45, None), (0.9, None), (-0.9, None), (50.0, None), (-50.0, None), (0.45, False), (-0.9, False)],
+    [
+        (0.3, None),
+        (0.45, None),
+        (0.9, None),
+        (-0.9, None),
+        (50.0, None),
+        (-50.0, None),
+        (0.45, False),
+        (-0.9, False),
+    ],
 )
 def test_sky_level_does_not_matter(arrays, galaxies, sky, subtract_sky):
     """A sky that was left in the images, in units of the noise, is no source."""
     raised = {
-        band: arrays[band] + np.float32(sky * noise) for band, noise in {'g': 0.012, 'r': 0.02, 'z': 0.05}.items()
+        band: arrays[band] + np.float32(sky * noise)
+        for band, noise in {'g': 0.012, 'r': 0.02, 'z': 0.05}.items()
     }
     assert_all_found(found(raised, subtract_sky=subtract_sky), galaxies)
 
@@ -65,7 +74,9 @@ def test_sky_level_does_not_matter(arrays, galaxies, sky, subtract_sky):
 def test_touching_galaxies_are_told_apart(arrays):
     y, x = np.mgrid[:200, :200]
     pair = {
-        band: a + 3 * np.exp(-np.hypot(x - 178, y - 100) / 3) + 3 * np.exp(-np.hypot(x - 178, y - 120) / 3)
+        band: a
+        + 3 * np.exp(-np.hypot(x - 178, y - 100) / 3)
+        + 3 * np.exp(-np.hypot(x - 178, y - 120) / 3)
         for band, a in arrays.items()
     }
     positions = found(pair)
@@ -98,7 +109,10 @@ def test_nothing_but_noise():
 
 
 def test_nothing_in_a_field_with_wcs(field):
-    empty = {band: CCDData(np.zeros((50, 50)), unit=image.unit, wcs=image.wcs) for band, image in field.items()}
+    empty = {
+        band: CCDData(np.zeros((50, 50)), unit=image.unit, wcs=image.wcs)
+        for band, image in field.items()
+    }
     table, _ = detect(open_images(empty))
     assert len(table) == 0
     assert 'ra' in table.colnames

@@ -18,7 +18,12 @@ def petrosian_of(profile):
     """R90 and flux of a continuous profile, in its scale lengths, from the definitions of SDSS."""
     r = np.linspace(0, 60, 60001)
     flux = np.concatenate(
-        [[0], np.cumsum(2 * np.pi * (r[1:] + r[:-1]) / 2 * np.diff(r) * profile((r[1:] + r[:-1]) / 2))]
+        [
+            [0],
+            np.cumsum(
+                2 * np.pi * (r[1:] + r[:-1]) / 2 * np.diff(r) * profile((r[1:] + r[:-1]) / 2)
+            ),
+        ]
     )
     at = np.array([0.8, 1.25])[:, None] * r[None, 1:40000]
     inner, outer = np.interp(at, r, flux)
@@ -34,7 +39,10 @@ def galaxy(profile, scale, size, *, x=None, y=None):
     x, y = (size - 1) / 2 if x is None else x, (size - 1) / 2 if y is None else y
     offsets = (np.arange(6) - 2.5) / 6
     yy, xx = np.mgrid[:size, :size].astype(float)
-    return sum(profile(np.hypot(xx + dx - x, yy + dy - y) / scale) for dx in offsets for dy in offsets) / 36
+    return (
+        sum(profile(np.hypot(xx + dx - x, yy + dy - y) / scale) for dx in offsets for dy in offsets)
+        / 36
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,7 +60,9 @@ def test_against_the_continuous_profile(kind, scale, size, tolerance):
     profile = PROFILES[kind]
     expected = scale * petrosian_of(profile)[0]
     image = galaxy(profile, scale, size)
-    assert petrosian_r90(image, (size - 1) / 2, (size - 1) / 2) == pytest.approx(expected, rel=tolerance)
+    assert petrosian_r90(image, (size - 1) / 2, (size - 1) / 2) == pytest.approx(
+        expected, rel=tolerance
+    )
 
 
 def test_published_concentration():
@@ -75,12 +85,16 @@ def test_against_photutils():
 @pytest.mark.parametrize(('x', 'y'), [(80.0, 80.0), (80.5, 80.5), (79.7, 80.2), (60.3, 95.9)])
 def test_part_of_a_pixel_does_not_matter(x, y):
     image = galaxy(PROFILES['exponential'], 4.0, 161, x=x, y=y)
-    assert petrosian_r90(image, x, y) == pytest.approx(4.0 * petrosian_of(PROFILES['exponential'])[0], rel=0.03)
+    assert petrosian_r90(image, x, y) == pytest.approx(
+        4.0 * petrosian_of(PROFILES['exponential'])[0], rel=0.03
+    )
 
 
 def test_brightness_does_not_matter():
     image = galaxy(PROFILES['exponential'], 5.0, 121)
-    assert petrosian_r90(1e-6 * image, 60, 60) == pytest.approx(petrosian_r90(1e6 * image, 60, 60), rel=1e-6)
+    assert petrosian_r90(1e-6 * image, 60, 60) == pytest.approx(
+        petrosian_r90(1e6 * image, 60, 60), rel=1e-6
+    )
 
 
 def test_noise():
@@ -115,7 +129,9 @@ def test_missing_pixels(missing):
 
 def test_galaxy_at_the_edge():
     image = galaxy(PROFILES['exponential'], 5.0, 161, x=6, y=80)
-    assert petrosian_r90(image, 6, 80) == pytest.approx(5.0 * petrosian_of(PROFILES['exponential'])[0], rel=0.07)
+    assert petrosian_r90(image, 6, 80) == pytest.approx(
+        5.0 * petrosian_of(PROFILES['exponential'])[0], rel=0.07
+    )
 
 
 @pytest.mark.parametrize(

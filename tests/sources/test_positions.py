@@ -48,14 +48,20 @@ def test_names_of_pixel_columns(names, first, kind, unit):
 
 
 def test_sextractor_counts_from_one():
-    """The first pixel's centre is (1, 1) for SExtractor and (0, 0) here; windowed positions are the better ones."""
+    """The first pixel's centre is (1, 1) there and (0, 0) here; windowed positions are better."""
     table = Table({'X_IMAGE': [1.0], 'Y_IMAGE': [1.0], 'XWIN_IMAGE': [3.0], 'YWIN_IMAGE': [2.0]})
     assert_pixels(table, [2.0], [1.0])
 
 
 @pytest.mark.parametrize(
     'names',
-    [('ra', 'dec'), ('RA', 'DEC'), ('ALPHA_J2000', 'DELTA_J2000'), ('RAJ2000', 'DEJ2000'), ('RA_ICRS', 'DE_ICRS')],
+    [
+        ('ra', 'dec'),
+        ('RA', 'DEC'),
+        ('ALPHA_J2000', 'DELTA_J2000'),
+        ('RAJ2000', 'DEJ2000'),
+        ('RA_ICRS', 'DE_ICRS'),
+    ],
 )
 @pytest.mark.parametrize('unit', [1, u.deg, u.arcmin])
 def test_names_of_sky_columns(wcs, names, unit):
@@ -126,7 +132,9 @@ def test_pandas():
 def test_list_of_cutouts():
     image = np.zeros((60, 60))
     cutouts = [Cutout2D(image, (x, y), 11, mode='partial') for x, y in zip(X, Y)]
-    assert_pixels([cutouts[0], None, cutouts[2]], [X[0], np.nan, X[2]], [Y[0], np.nan, Y[2]], atol=0.5)
+    assert_pixels(
+        [cutouts[0], None, cutouts[2]], [X[0], np.nan, X[2]], [Y[0], np.nan, Y[2]], atol=0.5
+    )
 
 
 def test_cutout2d_keeps_the_part_of_a_pixel():
@@ -196,7 +204,9 @@ def with_distortion(wcs):
 def test_all_of_the_sky(wcs, distorted):
     """Sources far from the image are off it: they are neither missing nor anywhere inside."""
     rng = np.random.default_rng(3)
-    table = Table({'ra': rng.uniform(0, 360, 300), 'dec': np.degrees(np.arcsin(rng.uniform(-1, 1, 300)))})
+    table = Table(
+        {'ra': rng.uniform(0, 360, 300), 'dec': np.degrees(np.arcsin(rng.uniform(-1, 1, 300)))}
+    )
     x, y = read(table).pixels(with_distortion(wcs) if distorted else wcs)
     assert not np.any((x > -1) & (x < 200) & (y > -1) & (y < 200))
     assert not np.isnan(x).any()
@@ -226,8 +236,12 @@ def test_radius_of_a_column(column, expected, kind):
 def test_radius_without_unit_beside_sky_positions():
     table = Table({'ra': RA, 'dec': DEC, 'r': [1.0, 2.0, 3.0]})
     assert np.allclose(read(table, radius='r').radius_in_pixels(0.5), [2.0, 4.0, 6.0])
-    assert np.allclose(read(table, radius='r', radius_unit='pix').radius_in_pixels(0.5), [1.0, 2.0, 3.0])
-    assert np.allclose(read(table, radius='r', radius_unit=u.arcmin).radius_in_pixels(0.5), [120.0, 240.0, 360.0])
+    assert np.allclose(
+        read(table, radius='r', radius_unit='pix').radius_in_pixels(0.5), [1.0, 2.0, 3.0]
+    )
+    assert np.allclose(
+        read(table, radius='r', radius_unit=u.arcmin).radius_in_pixels(0.5), [120.0, 240.0, 360.0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -257,10 +271,12 @@ def test_radius_that_is_found_by_name(name):
 def test_sdss_states_its_radii_in_arcseconds():
     """petroR90_r is documented in arcsec, petro_r90 is any survey's."""
     assert np.allclose(
-        read(Table({'x': X, 'y': Y, 'petroR90_r': [1.0, 2.0, 3.0]})).radius_in_pixels(0.5), [2.0, 4.0, 6.0]
+        read(Table({'x': X, 'y': Y, 'petroR90_r': [1.0, 2.0, 3.0]})).radius_in_pixels(0.5),
+        [2.0, 4.0, 6.0],
     )
     assert np.allclose(
-        read(Table({'x': X, 'y': Y, 'petro_r90': [1.0, 2.0, 3.0]})).radius_in_pixels(0.5), [1.0, 2.0, 3.0]
+        read(Table({'x': X, 'y': Y, 'petro_r90': [1.0, 2.0, 3.0]})).radius_in_pixels(0.5),
+        [1.0, 2.0, 3.0],
     )
 
 
@@ -291,7 +307,8 @@ def test_wrong_radius(options, message):
 
 
 @pytest.mark.parametrize(
-    'column', [['a', 'b', 'c'], [b'a', b'b', b'c'], [True, False, True], [object()] * 3, [1j, 2j, 3j]]
+    'column',
+    [['a', 'b', 'c'], [b'a', b'b', b'c'], [True, False, True], [object()] * 3, [1j, 2j, 3j]],
 )
 def test_columns_that_are_no_numbers(column):
     for table, options in (
@@ -316,13 +333,17 @@ def test_columns_of_another_unit_are_refused(name, other, unit):
 
 
 def test_catalogue_without_positions():
-    with pytest.raises(ValueError, match='the catalogue has no positions: expected .*; it has id, flux'):
+    with pytest.raises(
+        ValueError, match='the catalogue has no positions: expected .*; it has id, flux'
+    ):
         read(Table({'id': [1], 'flux': [2.0]}))
     with pytest.raises(ValueError, match='the catalogue has no positions'):
         read(Table())
 
 
-@pytest.mark.parametrize('catalog', [np.zeros((3, 2)), 'sources.fits', 5, [1.0, 2.0], {'x': X}, [np.zeros((5, 5))]])
+@pytest.mark.parametrize(
+    'catalog', [np.zeros((3, 2)), 'sources.fits', 5, [1.0, 2.0], {'x': X}, [np.zeros((5, 5))]]
+)
 def test_what_is_no_catalogue(catalog):
     with pytest.raises(TypeError, match='the catalogue is a .*; expected a Table'):
         as_table(catalog)

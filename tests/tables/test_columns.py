@@ -9,7 +9,6 @@ from astropy.utils.metadata import MergeConflictWarning
 
 from galvae_affiliated import (
     CutoutStack,
-    ModelBundle,
     ModelMismatchError,
     add_latents,
     add_morphology,
@@ -92,7 +91,7 @@ def test_round_trip(table, kind, table_class, tmp_path):
 
 
 def test_split_columns_hold_the_same_latents(table, stack):
-    split = add_latents(Table({'name': list('abcd')}), stack, split=True)
+    split = add_latents(Table({'name': list('abcd')}), stack, scalar_columns=True)
     assert 'galvae_latent_39' in split.colnames and 'galvae_latent' not in split.colnames
     np.testing.assert_array_equal(get_latents(split), get_latents(table))
     assert all(column.ndim == 1 for column in split.columns.values())
@@ -109,7 +108,7 @@ def test_latents_read_from_fits_are_native_and_predict_the_same(table, tmp_path)
 @pytest.fixture(scope='module')
 def other():
     bundle = get_model()
-    return ModelBundle({**bundle.manifest, 'name': 'other'}, bundle._parts)
+    return bundle.replaced({**bundle.manifest.raw, 'name': 'other'})
 
 
 def test_latents_of_another_model_are_refused(table, other):

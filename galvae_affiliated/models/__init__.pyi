@@ -1,0 +1,21 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+from .bundle import ModelBundle as ModelBundle
+from .card import model_card as model_card
+from .doctor import diagnose as diagnose
+from .encoder import Encoder as Encoder
+from .encoder import Encoding as Encoding
+from .encoder import reduced_chi2 as reduced_chi2
+from .engine import Engine as Engine
+from .manifest import Manifest as Manifest
+from .manifest import PredictionSets as PredictionSets
+from .manifest import QuantityTable as QuantityTable
+from .manifest import Question as Question
+from .quantities import PredictedQuantities as PredictedQuantities
+from .quantities import predict_quantities as predict_quantities
+from .registry import DEFAULT_MODEL as DEFAULT_MODEL
+from .registry import get_model as get_model
+from .registry import list_models as list_models
+from .registry import register_model as register_model
+from .transformer import LatentTransformer as LatentTransformer
+from .votes import PredictedVotes as PredictedVotes
+from .votes import predict_votes as predict_votes

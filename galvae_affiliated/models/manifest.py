@@ -1,0 +1,221 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""What a bundle says of its model, parsed once."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from galvae_affiliated.cutouts.frame import ModelFrame
+from galvae_affiliated.exceptions import BundleError
+
+__all__ = ['Manifest', 'PredictionSets', 'QuantityTable', 'Question']
+
+SCHEMA_VERSION = 2
+REQUIRED = ('schema_version', 'name', 'version', 'input', 'renderings', 'latents', 'questions',
+            'reconstruction', 'parts')
+
+
+@dataclass(frozen=True)
+class Question:
+    """
+    One question of a decision tree.
+
+    Attributes
+    ----------
+    answers : tuple of str
+    parent : tuple of str or None
+        (question, answer) that leads to it; None where everybody is asked.
+    """
+
+    answers: tuple
+    parent: tuple | None = None
+
+
+@dataclass(frozen=True)
+class PredictionSets:
+    """
+    How sets of answers were calibrated.
+
+    Attributes
+    ----------
+    coverages : tuple of float
+        In ascending order.
+    thresholds : mapping of str to tuple of float
+        By question, a threshold a coverage.
+    """
+
+    coverages: tuple = ()
+    thresholds: Mapping = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class QuantityTable:
+    """
+    Quantities that a model was taught besides votes.
+
+    Attributes
+    ----------
+    names : tuple of str
+    units : mapping of str to str
+        Of those that have one.
+    radius : str or None
+        Unit of the petroR90 that the graph takes besides the latents, 'arcsec' or
+        'pix'; None where it takes none.
+    """
+
+    names: tuple
+    units: Mapping
+    radius: str | None
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """
+    The entries of a manifest that the package reads.
+
+    Attributes
+    ----------
+    name, version, license, description : str
+    frame : `~galvae_affiliated.cutouts.ModelFrame`
+        How images enter.
+    n_latents, n_pose : int
+    same_as : tuple of str
+        Ids of models that give the same latents.
+    questions : mapping of str to `Question`
+        In the order of the columns of the heads.
+    prediction_sets : `PredictionSets`
+    n_volunteers : int
+        How many votes the heads take a galaxy to have; their answers scatter above one.
+    quantities : `QuantityTable` or None
+    floor, slope : tuple of 3 float
+        Variance ``floor + slope * decoded`` of the residuals of each channel.
+    chi2_99 : float
+        Reduced chi-square that 99 per cent of the training images are below.
+    tolerance : mapping of str to float
+        By device or precision, the largest difference from the self-test.
+    parts : mapping of str to str
+        SHA-256 of each part.
+    content : bytes
+        All entries, known or not, as JSON: as they are hashed and written.
+    """
+
+    name: str
+    version: str
+    license: str
+    description: str
+    frame: ModelFrame
+    n_latents: int
+    n_pose: int
+    same_as: tuple
+    questions: Mapping
+    prediction_sets: PredictionSets
+    n_volunteers: int
+    quantities: QuantityTable | None
+    floor: tuple
+    slope: tuple
+    chi2_99: float
+    tolerance: Mapping
+    parts: Mapping
+    content: bytes = field(repr=False)
+
+    @classmethod
+    def parse(cls, entries):
+        """
+        Read the entries of a manifest.
+
+        Parameters
+        ----------
+        entries : dict
+
+        Returns
+        -------
+        manifest : `Manifest`
+
+        Raises
+        ------
+        BundleError
+            If the schema is another, or an entry is missing or of the wrong kind.
+        """
+        _check_schema(entries)
+        try:
+            return cls(**_parsed(entries), content=canonical_json(entries))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BundleError(f'an entry of the manifest is not as it should be '
+                              f'({type(error).__name__}: {error})') from None
+
+    @property
+    def raw(self):
+        """dict : A copy of all entries, for cards and for the manifest of another model."""
+        return json.loads(self.content)
+
+    def get(self, key, default=None):
+        """An entry of `raw`."""
+        return self.raw.get(key, default)
+
+
+def canonical_json(entries):
+    """The entries as they are hashed and written; their order is that of the heads' columns."""
+    return json.dumps(entries, indent=1).encode()
+
+
+def _check_schema(entries):
+    """Refuse what this version cannot read, naming the reason."""
+    if not isinstance(entries, dict) or 'schema_version' not in entries:
+        raise BundleError('the manifest states no schema version')
+    if entries['schema_version'] != SCHEMA_VERSION:
+        raise BundleError(f'the bundle has schema version {entries["schema_version"]}; this '
+                          f'version of galvae_affiliated reads {SCHEMA_VERSION}: upgrade the '
+                          'older of the two')
+    missing = [key for key in REQUIRED if key not in entries]
+    if missing:
+        raise BundleError(f'the bundle lacks {", ".join(missing)}')
+
+
+def _parsed(entries):
+    """Arguments of `Manifest`."""
+    residuals = entries['reconstruction']
+    return {
+        'name': str(entries['name']),
+        'version': str(entries['version']),
+        'license': entries.get('license', 'not stated'),
+        'description': entries.get('description', ''),
+        'frame': ModelFrame.from_manifest(entries['name'], entries['input'],
+                                          entries['renderings']),
+        'n_latents': int(entries['latents']['n_latents']),
+        'n_pose': int(entries['latents']['n_pose']),
+        'same_as': tuple(entries['latents'].get('same_as', ())),
+        'questions': _questions(entries['questions']),
+        'prediction_sets': _prediction_sets(entries.get('prediction_sets')),
+        'n_volunteers': int(entries.get('heads', {}).get('n_volunteers', 0)),
+        'quantities': _quantities(entries.get('quantities')),
+        'floor': tuple(map(float, residuals['floor'])),
+        'slope': tuple(map(float, residuals['slope'])),
+        'chi2_99': float(residuals['chi2_99']),
+        'tolerance': MappingProxyType(dict(entries.get('self_test_tolerance', {}))),
+        'parts': MappingProxyType(dict(entries['parts'])),
+    }
+
+
+def _questions(entries):
+    parsed = {}
+    for name, entry in entries.items():
+        parent = entry.get('parent')
+        parsed[name] = Question(tuple(entry['answers']),
+                                None if parent is None else tuple(parent))
+    return MappingProxyType(parsed)
+
+
+def _prediction_sets(entries):
+    if entries is None:
+        return PredictionSets()
+    thresholds = {question: tuple(entry['thresholds'])
+                  for question, entry in entries['questions'].items()}
+    return PredictionSets(tuple(entries['coverages']), MappingProxyType(thresholds))
+
+
+def _quantities(entries):
+    if entries is None:
+        return None
+    return QuantityTable(tuple(entries['names']), MappingProxyType(dict(entries['units'])),
+                         entries['radius'])

@@ -1,0 +1,5 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+from .detection import detect as detect
+from .petrosian import measure_radii as measure_radii
+from .positions import Positions as Positions
+from .positions import read_positions as read_positions
