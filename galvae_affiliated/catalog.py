@@ -21,7 +21,7 @@ def encode_catalog(images, catalog=None, model=None, *, bands=None, unit=None, z
 
     Parameters
     ----------
-    images : mapping, sequence, array, `~astropy.units.Quantity`, `~astropy.nddata.NDData`, str, path or `~galvae_affiliated.images.FieldImages`
+    images : mapping, sequence, array, NDData, str, path or `~galvae_affiliated.images.FieldImages`
         A mapping from band to image; images in the order of ``bands``; or one
         source with all bands as planes (3, ny, nx) or extensions. An image is
         an array (ny, nx), a Quantity, an NDData or CCDData, or a FITS file
@@ -29,7 +29,7 @@ def encode_catalog(images, catalog=None, model=None, *, bands=None, unit=None, z
         whose uncertainty is zero or not finite, count as missing. Images on
         different grids are aligned by their WCS. What `open_field` returned is
         not measured again.
-    catalog : `~astropy.table.Table`, ``SourceCatalog``, structured array, or list of cutouts, optional
+    catalog : `~astropy.table.Table`, SourceCatalog, structured array or list of cutouts, optional
         The sources, with positions in pixels or on the sky; see
         `~galvae_affiliated.sources.read_positions` for the names of columns.
         None detects the sources with photutils.

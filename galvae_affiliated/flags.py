@@ -11,17 +11,26 @@ BITS = {
     'OFF_IMAGE': (2, True, 'the position lies outside the image'),
     'NO_DATA': (4, True, 'the cutout is empty: every pixel is missing, or all are equal'),
     'NO_RADIUS': (8, True, 'no radius was given and none could be measured'),
-    'BAD_RADIUS': (16, True, 'the given radius is negative, zero, or far larger than the image'),
+    'BAD_RADIUS': (16, True,
+                   'the given radius is negative, zero, or far larger than the image'),
     'UNREADABLE': (32, True, 'the image of this row could not be read'),
     'EDGE': (64, False, 'part of the cutout lies outside the image'),
-    'MISSING_PIXELS': (128, False, 'more than 2 per cent of the pixels near the galaxy are missing'),
-    'SMALL': (256, False, 'the radius is under 3 pixels: the image does not resolve a morphology'),
-    'FAINT': (512, False, 'the galaxy is hardly brighter than the noise (signal to noise under 10)'),
-    'POOR_FIT': (1024, False, 'the decoder explains the cutout worse than 99 per cent of the training images'),
-    'SCALE_ESTIMATED': (2048, False, 'nobody said the flux unit: the scale was estimated from the noise'),
-    'ARTIFACT': (4096, False, 'the likeliest answer is a star or an artifact: it may be no galaxy'),
+    'MISSING_PIXELS': (128, False,
+                       'more than 2 per cent of the pixels near the galaxy are missing'),
+    'SMALL': (256, False,
+              'the radius is under 3 pixels: the image does not resolve a morphology'),
+    'FAINT': (512, False,
+              'the galaxy is hardly brighter than the noise (signal to noise under 10)'),
+    'POOR_FIT': (1024, False, 'the decoder explains the cutout worse than 99 per cent of the '
+                 'training images'),
+    'SCALE_ESTIMATED': (2048, False, 'nobody said the flux unit: the scale was estimated from '
+                        'the noise'),
+    'ARTIFACT': (4096, False,
+                 'the likeliest answer is a star or an artifact: it may be no galaxy'),
 }
-GalvaeFlags = extend_bit_flag_map('GalvaeFlags', **{name: bit for name, (bit, _, _) in BITS.items()})
+
+GalvaeFlags = extend_bit_flag_map('GalvaeFlags',
+                                  **{name: bit for name, (bit, _, _) in BITS.items()})
 """The bits of the ``galvae_flags`` column, by name (see `astropy.nddata.bitmask`)."""
 UNMEASURED = sum(bit for bit, masked, _ in BITS.values() if masked)
 """Bits of rows that have no latents; their values are masked."""

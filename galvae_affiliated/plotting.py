@@ -78,25 +78,26 @@ def caption(row, model):
     -------
     text : str
     """
-    answers = answers_down(next(iter(model.questions)), row, model)
+    answers = _answers_down(next(iter(model.questions)), row, model)
     return '\n'.join([f'row {row.index + 1}', *answers[:3]])
 
 
-def answers_down(question, row, model):
+def _answers_down(question, row, model):
     """Likeliest answer of a question and of those that it leads to, with its fraction."""
     fractions = {a: float(row[f'{question}_{a}_fraction']) for a in model.questions[question]}
     answer = max(fractions, key=fractions.get)
-    answers = [f'{shorten(question, answer)} {fractions[answer]:.2f}']
+    answers = [f'{_shorten(question, answer)} {fractions[answer]:.2f}']
     for child, entry in model.manifest.questions.items():
         if entry.parent == (question, answer):
-            answers += answers_down(child, row, model)
+            answers += _answers_down(child, row, model)
     return answers
 
 
-def shorten(question, answer):
+def _shorten(question, answer):
     """An answer that can be read without its question."""
     names = {'featured-or-disk': 'featured', 'has-spiral-arms': 'arms', 'disk-edge-on': 'edge-on',
-             'bulge-size': 'bulge', 'spiral-arm-count': 'arms', 'bulge-shape': 'bulge', 'spiral-winding': 'winding'}
+             'bulge-size': 'bulge', 'spiral-arm-count': 'arms', 'bulge-shape': 'bulge',
+             'spiral-winding': 'winding'}
     if answer in ('yes', 'no'):
         return ('' if answer == 'yes' else 'no ') + names.get(question, question)
     if question in ('smooth-or-featured', 'how-rounded'):
@@ -119,8 +120,8 @@ def elbow(latents, mse):
     Returns
     -------
     n_latents : int or None
-        None if the error does not fall from the first number to the last: the latents have collapsed, or the
-        training was too short.
+        None if the error does not fall from the first number to the last: the latents have
+        collapsed, or the training was too short.
 
     References
     ----------
@@ -166,5 +167,6 @@ def draw_sweep(table, path):
         ax.set_xlabel('latents')
         if best is not None:
             ax.axvline(best, color='0.8', zorder=0)
-    axes[0].set_title('no elbow' if best is None else f'elbow at {best}', fontsize='medium', color='0.3')
+    axes[0].set_title('no elbow' if best is None else f'elbow at {best}', fontsize='medium',
+                      color='0.3')
     figure.savefig(path, dpi=150)

@@ -127,7 +127,13 @@ def loggers_as_they_were():
     """Undo what the command for training does to the loggers: their streams end with a test."""
     loggers = [
         logging.getLogger(name)
-        for name in ('galvae_affiliated', 'lightning', 'lightning.pytorch', 'lightning.fabric', 'torch.onnx')
+        for name in (
+            'galvae_affiliated',
+            'lightning',
+            'lightning.pytorch',
+            'lightning.fabric',
+            'torch.onnx',
+        )
     ]
     before = [(logger.handlers[:], logger.level) for logger in loggers]
     yield
@@ -145,12 +151,14 @@ def training_galvae(galvae):
 @pytest.fixture(scope='session')
 def tiny_parquet(tmp_path_factory):
     """48 galaxies with votes, classes and splits."""
-    return training_sets.write_parquet(tmp_path_factory.mktemp('set') / 'tiny.parquet', training_sets.rows())
+    return training_sets.write_parquet(
+        tmp_path_factory.mktemp('set') / 'tiny.parquet', training_sets.rows()
+    )
 
 
 @pytest.fixture(scope='session')
 def tiny_cubes(tmp_path_factory):
-    """A folder of 25 FITS cutouts of 64 pixels a side, the last of 256; their labels are beside it."""
+    """A folder of 25 FITS cutouts of 64 pixels a side, the last of 256, and labels beside it."""
     folder = tmp_path_factory.mktemp('fits') / 'cubes'
     folder.mkdir()
     names = [f'J{i:02}' for i in range(25)]
@@ -180,7 +188,11 @@ def train_in(folder, name, text, *words):
     with loggers_as_they_were(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = main(words)
     return types.SimpleNamespace(
-        code=code, out=out.getvalue(), err=err.getvalue(), path=folder / f'{name}.galvae', run=folder / f'{name}.run'
+        code=code,
+        out=out.getvalue(),
+        err=err.getvalue(),
+        path=folder / f'{name}.galvae',
+        run=folder / f'{name}.run',
     )
 
 
@@ -189,13 +201,20 @@ def trained(tiny_parquet, tmp_path_factory):
     """A guided model of `tiny_parquet`, in half precision."""
     data = {'source': str(tiny_parquet), **training_sets.PARQUET_LABELS}
     words = ['--license', 'CC0-1.0', '--description', 'Round or not']
-    return train_in(tmp_path_factory.mktemp('trained'), 'tiny', training_sets.tiny_toml(data=data), *words)
+    return train_in(
+        tmp_path_factory.mktemp('trained'), 'tiny', training_sets.tiny_toml(data=data), *words
+    )
 
 
 @pytest.fixture(scope='session')
 def trained_cubes(tiny_cubes, tmp_path_factory):
     """A model of `tiny_cubes` without pose and questions, in full precision."""
-    data = {'source': str(tiny_cubes), 'bands': 'g,r,z', 'unit': 'nmgy', 'pixel_scale': training_sets.PIXEL}
+    data = {
+        'source': str(tiny_cubes),
+        'bands': 'g,r,z',
+        'unit': 'nmgy',
+        'pixel_scale': training_sets.PIXEL,
+    }
     text = training_sets.tiny_toml('beta-vae', data=data, steps=10, half_weights=False)
     return train_in(tmp_path_factory.mktemp('trained'), 'cubes', text)
 

@@ -84,7 +84,8 @@ def test_items_that_were_used_are_not_kept():
     for _ in prefetched(items()):
         gc.collect()
         most = max(most, len(alive))
-    # what the caller has, the one that is ready, and the one that the iterable itself still refers to
+    # what the caller has, the one that is ready, and the one that the iterable itself
+    # still refers to
     assert most <= 3
 
 
@@ -98,7 +99,9 @@ def test_errors_come_where_they_belong():
     assert [next(items), next(items)] == [1, 2]
     with pytest.raises(KeyError, match='the third') as caught:
         next(items)
-    assert any(frame.name == 'failing' for frame in traceback.extract_tb(caught.value.__traceback__))
+    assert any(
+        frame.name == 'failing' for frame in traceback.extract_tb(caught.value.__traceback__)
+    )
 
 
 def test_caller_that_stops_early():

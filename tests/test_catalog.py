@@ -47,7 +47,11 @@ def expected(field, pixels):
 
 
 def latents(images, catalog, *, radius=12 * PIXEL * u.arcsec, **options):
-    return np.array(encode_catalog(images, catalog, radius=radius, **FAST, **options)['galvae_latent'].filled(np.nan))
+    return np.array(
+        encode_catalog(images, catalog, radius=radius, **FAST, **options)['galvae_latent'].filled(
+            np.nan
+        )
+    )
 
 
 def flags(table):
@@ -72,7 +76,9 @@ def test_the_whole_way(field, galaxies):
 
 def test_rows_keep_their_order_and_columns(field, galaxies):
     galaxies['name'] = ['a', 'b', 'c', 'd', 'e', 'f']
-    galaxies['flux'] = MaskedColumn([1, 2, 3, 4, 5, 6], mask=[0, 1, 0, 0, 0, 0], description='a flux', unit='Jy')
+    galaxies['flux'] = MaskedColumn(
+        [1, 2, 3, 4, 5, 6], mask=[0, 1, 0, 0, 0, 0], description='a flux', unit='Jy'
+    )
     galaxies['vector'] = np.arange(12.0).reshape(6, 2)
     galaxies.meta['origin'] = 'test'
     galaxies['x'][2] = np.nan
@@ -80,7 +86,14 @@ def test_rows_keep_their_order_and_columns(field, galaxies):
     table = encode_catalog(field, galaxies[::-1], **FAST)
     assert list(table['name']) == ['f', 'e', 'd', 'c', 'b', 'a']
     assert flags(table) == [[], ['BAD_RADIUS'], [], ['BAD_POSITION'], [], []]
-    assert list(np.asarray(table['galvae_latent'].mask)[:, 0]) == [False, True, False, True, False, False]
+    assert list(np.asarray(table['galvae_latent'].mask)[:, 0]) == [
+        False,
+        True,
+        False,
+        True,
+        False,
+        False,
+    ]
     assert list(table['flux'].mask) == [False, False, False, False, True, False]
     assert (table['flux'].description, table['flux'].unit) == ('a flux', u.Jy)
     assert np.array_equal(table['vector'], galaxies['vector'][::-1])
@@ -144,7 +157,9 @@ def test_catalogues_give_the_same_latents(field, pixels, expected, kind):
         'SkyCoord': lambda: sky,
         'galactic': lambda: sky.galactic,
         'pandas': lambda: pytest.importorskip('pandas').DataFrame({'x': x, 'y': y}),
-        'CutoutImage': lambda: [CutoutImage(field['r'].data, (yy, xx), (9, 9)) for xx, yy in zip(x, y)],
+        'CutoutImage': lambda: [
+            CutoutImage(field['r'].data, (yy, xx), (9, 9)) for xx, yy in zip(x, y)
+        ],
         'big-endian': lambda: Table({'x': x.astype('>f8'), 'y': y.astype('>f8')}),
         'masked': lambda: Table({'x': MaskedColumn(x, mask=False), 'y': y}, masked=True),
     }[kind]()
@@ -167,19 +182,27 @@ def test_sep_catalog(field):
     table = encode_catalog(field, objects, radius=12.0, **FAST)
     assert len(table) == len(objects)
     assert np.allclose(
-        table['galvae_latent'], latents(field, Table({'x': objects['x'], 'y': objects['y']})), atol=CLOSE
+        table['galvae_latent'],
+        latents(field, Table({'x': objects['x'], 'y': objects['y']})),
+        atol=CLOSE,
     )
 
 
 def test_list_of_cutouts(field):
-    cutouts = [Cutout2D(field['r'].data, (98, 142), 31), None, Cutout2D(field['r'].data, (143, 61), 31)]
+    cutouts = [
+        Cutout2D(field['r'].data, (98, 142), 31),
+        None,
+        Cutout2D(field['r'].data, (143, 61), 31),
+    ]
     table = encode_catalog(field, cutouts, radius=12.0, **FAST)
     assert flags(table) == [[], ['BAD_POSITION'], []]
     expected = latents(field, Table({'x': [98.0, np.nan, 143.0], 'y': [142.0, np.nan, 61.0]}))
     assert np.allclose(table['galvae_latent'].filled(np.nan), expected, atol=CLOSE, equal_nan=True)
 
 
-@pytest.mark.parametrize('kind', ['files', 'list', 'cube', 'Quantity', 'uJy', 'big-endian', 'double', 'cube in a file'])
+@pytest.mark.parametrize(
+    'kind', ['files', 'list', 'cube', 'Quantity', 'uJy', 'big-endian', 'double', 'cube in a file']
+)
 def test_images_give_the_same_latents(field, field_files, pixels, expected, tmp_path, kind):
     arrays = {band: image.data for band, image in field.items()}
     cube = np.array(list(arrays.values()))
@@ -198,7 +221,10 @@ def test_images_give_the_same_latents(field, field_files, pixels, expected, tmp_
         images = {band: (array * 3.631 * u.uJy).to(unit) for band, array in arrays.items()}
         del options['unit']
     else:
-        images = {band: array.astype({'big-endian': '>f4', 'double': '>f8'}[kind]) for band, array in arrays.items()}
+        images = {
+            band: array.astype({'big-endian': '>f4', 'double': '>f8'}[kind])
+            for band, array in arrays.items()
+        }
     catalog = Table({'x': pixels[0], 'y': pixels[1]})
     assert np.allclose(latents(images, catalog, **options), expected, atol=CLOSE)
 
@@ -206,11 +232,15 @@ def test_images_give_the_same_latents(field, field_files, pixels, expected, tmp_
 @pytest.mark.parametrize('dtype', ['i2', '>i4', 'u2'])
 def test_integer_images(field, pixels, dtype):
     """The same counts as integers and as floats."""
-    counts = {band: np.round(1000 + 1000 * image.data).astype(dtype) for band, image in field.items()}
+    counts = {
+        band: np.round(1000 + 1000 * image.data).astype(dtype) for band, image in field.items()
+    }
     catalog = Table({'x': pixels[0], 'y': pixels[1]})
     options = {'zero_point': 30.0, 'pixel_scale': PIXEL}
     floats = {band: image.astype(float) for band, image in counts.items()}
-    assert np.allclose(latents(counts, catalog, **options), latents(floats, catalog, **options), atol=CLOSE)
+    assert np.allclose(
+        latents(counts, catalog, **options), latents(floats, catalog, **options), atol=CLOSE
+    )
 
 
 @pytest.mark.parametrize(
@@ -233,7 +263,9 @@ def test_no_sources(field, empty):
 
 def test_nothing_is_detected():
     rng = np.random.default_rng(5)
-    table = encode_catalog(rng.normal(0, 0.02, (3, 60, 60)), bands='grz', unit='nmgy', pixel_scale=PIXEL)
+    table = encode_catalog(
+        rng.normal(0, 0.02, (3, 60, 60)), bands='grz', unit='nmgy', pixel_scale=PIXEL
+    )
     assert len(table) == 0
     assert {'x_centroid', 'galvae_latent', 'galvae_flags'} < set(table.colnames)
 
@@ -259,7 +291,10 @@ def test_table_is_not_changed(field, galaxies):
 
 
 def test_arrays_are_not_changed(field, galaxies):
-    images = {band: np.ma.array(image.data + np.float32(1.0), mask=image.data > 5) for band, image in field.items()}
+    images = {
+        band: np.ma.array(image.data + np.float32(1.0), mask=image.data > 5)
+        for band, image in field.items()
+    }
     before = {band: (image.data.copy(), image.mask.copy()) for band, image in images.items()}
     encode_catalog(images, galaxies, unit='nmgy', pixel_scale=PIXEL, **FAST)
     for band, (data, mask) in before.items():
@@ -289,9 +324,13 @@ def test_columns_that_exist(field, galaxies):
 def test_columns_by_choice(field, galaxies):
     bundle = get_model()
     table = encode_catalog(field, galaxies, scalar_columns=True, **FAST)
-    assert not any(name.endswith('_fraction') or name == 'galvae_recon_chi2' for name in table.colnames)
+    assert not any(
+        name.endswith('_fraction') or name == 'galvae_recon_chi2' for name in table.colnames
+    )
     assert all(column.ndim == 1 for column in table.columns.values())
-    assert np.allclose(get_latents(table), get_latents(encode_catalog(field, galaxies, **FAST)), atol=1e-4)
+    assert np.allclose(
+        get_latents(table), get_latents(encode_catalog(field, galaxies, **FAST)), atol=1e-4
+    )
     assert f'galvae_latent_{bundle.n_latents - 1:02d}' in table.colnames
 
 
@@ -299,13 +338,17 @@ def test_batches_and_chunks(field, galaxies, monkeypatch):
     whole = encode_catalog(field, galaxies)
     monkeypatch.setattr('galvae_affiliated._batches.CHUNK', 4)
     calls = []
-    parts = encode_catalog(field, galaxies, batch_size=2, progress=lambda done, total: calls.append((done, total)))
+    parts = encode_catalog(
+        field, galaxies, batch_size=2, progress=lambda done, total: calls.append((done, total))
+    )
     assert calls == [(4, 6), (6, 6)]
     assert np.allclose(parts['galvae_latent'], whole['galvae_latent'], atol=CLOSE)
     assert np.array_equal(parts['galvae_flags'], whole['galvae_flags'])
 
 
-@pytest.mark.parametrize(('batch_size', 'rows'), [(64, 128), (48, 96), (128, 128), (500, 500), (1, 128)])
+@pytest.mark.parametrize(
+    ('batch_size', 'rows'), [(64, 128), (48, 96), (128, 128), (500, 500), (1, 128)]
+)
 def test_stacks_are_whole_batches(batch_size, rows):
     assert stack_rows(batch_size) == rows
 
@@ -336,7 +379,9 @@ def test_next_cutouts_are_made_while_these_are_encoded(monkeypatch):
 
     def run(**options):
         engine = Engine(batch_size=1, **options)
-        (encoding,) = encode_chunks(Source(), [slice(0, 6)], get_model(), Outputs(reconstruction=False), engine)
+        (encoding,) = encode_chunks(
+            Source(), [slice(0, 6)], get_model(), Outputs(reconstruction=False), engine
+        )
         return encoding
 
     monkeypatch.setattr(Encoder, 'encode', encode)
@@ -348,7 +393,9 @@ def test_next_cutouts_are_made_while_these_are_encoded(monkeypatch):
     with pytest.raises(ArithmeticError, match='of the network'):
         run()
     assert len(made) <= 4
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith('galvae-prefetch')]
+    assert not [
+        thread for thread in threading.enumerate() if thread.name.startswith('galvae-prefetch')
+    ]
 
 
 def test_one_thread_is_one_thread_of_everything(field, galaxies, monkeypatch):
@@ -356,7 +403,12 @@ def test_one_thread_is_one_thread_of_everything(field, galaxies, monkeypatch):
     encode, seen = Encoder.encode, []
 
     def noted(self, stack, **options):
-        seen.append((threading.active_count(), {pool['num_threads'] for pool in threadpoolctl.threadpool_info()}))
+        seen.append(
+            (
+                threading.active_count(),
+                {pool['num_threads'] for pool in threadpoolctl.threadpool_info()},
+            )
+        )
         return encode(self, stack, **options)
 
     monkeypatch.setattr(Encoder, 'encode', noted)
@@ -368,7 +420,12 @@ def test_one_thread_is_one_thread_of_everything(field, galaxies, monkeypatch):
 
 def make_stack(number):
     """One cutout whose radius is a number."""
-    return CutoutStack(np.zeros((1, 3, 4, 4), np.float32), np.array(['x']), np.zeros(1, np.int32), np.array([number]))
+    return CutoutStack(
+        np.zeros((1, 3, 4, 4), np.float32),
+        np.array(['x']),
+        np.zeros(1, np.int32),
+        np.array([number]),
+    )
 
 
 def encoding_of(stack):
@@ -421,13 +478,17 @@ def test_wrong_calls(field, galaxies, change, options, error, message):
     elif change == 'strings':
         galaxies['x'] = ['1', '2', '3', '4', '5', '6']
     with pytest.raises(error, match=message):
-        encode_catalog(arrays, galaxies, **{'unit': 'nmgy', 'pixel_scale': PIXEL, **FAST, **options})
+        encode_catalog(
+            arrays, galaxies, **{'unit': 'nmgy', 'pixel_scale': PIXEL, **FAST, **options}
+        )
 
 
 def test_ready_objects_are_taken_in_place_of_options(field, galaxies):
     outputs, engine = Outputs(**FAST, scalar_columns=True), Engine(device='cpu', batch_size=3)
     found = encode_catalog(field, galaxies, outputs=outputs, engine=engine)
-    expected = encode_catalog(field, galaxies, **FAST, scalar_columns=True, device='cpu', batch_size=3)
+    expected = encode_catalog(
+        field, galaxies, **FAST, scalar_columns=True, device='cpu', batch_size=3
+    )
     assert found.colnames == expected.colnames == [*galaxies.colnames, *outputs.names(get_model())]
     assert np.array_equal(found['galvae_latent_07'], expected['galvae_latent_07'])
     with pytest.raises(ValueError, match='engine was given, and n_threads besides'):
@@ -440,7 +501,9 @@ def test_ready_objects_are_taken_in_place_of_options(field, galaxies):
 
 def test_a_field_is_measured_once(field, galaxies, monkeypatch):
     opened = open_field(field)
-    monkeypatch.setattr('galvae_affiliated.images.field.sky_and_noise', None)  # or it would be measured again
+    monkeypatch.setattr(
+        'galvae_affiliated.images.field.sky_and_noise', None
+    )  # or it would be measured again
     found = encode_catalog(opened, galaxies, **FAST)
     monkeypatch.undo()
     expected = encode_catalog(field, galaxies, **FAST)

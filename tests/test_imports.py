@@ -2,6 +2,9 @@
 """What importing and running the package loads."""
 
 import ast
+import graphlib
+import importlib
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +20,9 @@ HEAVY = ('torch', 'lightning', 'onnxruntime', 'sklearn', 'onnx', 'skl2onnx')
 def loaded_after(code):
     """Names of ``HEAVY`` that a fresh interpreter has loaded after running ``code``."""
     code = f'import sys\n{code}\nprint(*[m for m in {HEAVY} if m in sys.modules])'
-    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, check=True
+    )
     return result.stdout.split()
 
 
@@ -40,8 +45,10 @@ def test_inference_never_loads_torch():
         'from galvae_affiliated import encode_catalog\n'
         'from astropy.table import Table\n'
         'y, x = np.mgrid[:64, :64] - 31.5\n'
-        'image = 50 * np.exp(-np.hypot(x, y) / 4) + np.random.default_rng(0).normal(size=(64, 64))\n'
-        'table = encode_catalog({b: image for b in "grz"}, Table({"x": [31.5], "y": [31.5]}), unit="nmgy",\n'
+        'noise = np.random.default_rng(0).normal(size=(64, 64))\n'
+        'image = 50 * np.exp(-np.hypot(x, y) / 4) + noise\n'
+        'sources = Table({"x": [31.5], "y": [31.5]})\n'
+        'table = encode_catalog({b: image for b in "grz"}, sources, unit="nmgy",\n'
         '                       pixel_scale=0.262)\n'
         'assert np.isfinite(np.asarray(table["galvae_latent"])).all()'
     )
@@ -50,12 +57,18 @@ def test_inference_never_loads_torch():
 
 
 def test_a_configuration_is_read_without_torch():
-    assert loaded_after('from galvae_affiliated.training import TrainingConfig\nTrainingConfig()') == []
+    assert (
+        loaded_after('from galvae_affiliated.training import TrainingConfig\nTrainingConfig()')
+        == []
+    )
 
 
 def test_a_wrong_configuration_is_told_before_torch_is_loaded():
     words = "['train', 'none.toml', '-o', 'none.galvae']"
-    assert loaded_after(f'from galvae_affiliated.scripts.main import main\nassert main({words}) == 2') == []
+    assert (
+        loaded_after(f'from galvae_affiliated.scripts.main import main\nassert main({words}) == 2')
+        == []
+    )
 
 
 def imported(path):
@@ -90,10 +103,84 @@ def test_a_library_has_one_room(library, rooms):
     assert found == rooms
 
 
-def test_inference_does_not_import_training():
+# what may be imported by what: each room uses those of the floors below it, and none beside it
+FLOORS = [
+    ['version', 'flags', 'exceptions', '_atomic', '_batches', '_optional', '_progress'],
+    ['images'],
+    ['sources'],
+    ['cutouts'],
+    ['models'],
+    ['tables'],
+    ['pipeline', 'plotting'],
+    ['catalog'],
+    ['streaming'],
+    ['distributed'],
+    ['training.config', 'training.checkpoints'],
+    ['training.networks'],
+    ['training.data'],
+    ['training.export', 'training.evaluate'],
+    ['training.objectives', 'training.heads'],
+    ['training'],
+    ['scripts'],
+]
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+MODULES = {
+    '.'.join(path.relative_to(ROOT).with_suffix('').parts): path
+    for path in sorted(ROOT.rglob('*.py'))
+}
+
+
+def room_of(module):
+    """The room of a module, or of a folder."""
+    while module not in FLOOR:
+        module, _, _ = module.rpartition('.')
+    return module
+
+
+def modules_used(name):
+    """The modules of the package that a module imports, wherever in it."""
+    used = set()
+    for node in ast.walk(ast.parse(MODULES[name].read_text())):
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.module
+            and node.module.startswith('galvae_affiliated.')
+        ):
+            target = node.module.partition('.')[2]
+            for alias in node.names:
+                used.add(
+                    f'{target}.{alias.name}' if f'{target}.{alias.name}' in MODULES else target
+                )
+    return used
+
+
+@pytest.mark.parametrize('name', [name for name in MODULES if not name.endswith('__init__')])
+def test_a_room_uses_those_below_it_alone(name):
+    for used in modules_used(name):
+        room, other = room_of(name), room_of(used)
+        assert room == other or FLOOR[other] < FLOOR[room], f'{name} imports {used}'
+
+
+def test_no_imports_go_round():
+    graph = {name: modules_used(name) for name in MODULES}
+    assert sum(map(len, graph.values())) > 100
+    list(graphlib.TopologicalSorter(graph).static_order())  # or it names the circle
+
+
+@pytest.mark.parametrize('name', [name for name in MODULES if not name.startswith('training')])
+def test_inference_does_not_import_training(name):
+    used = {used for used in modules_used(name) if used.startswith('training')}
     # the commands for training import it when they run
-    for path in set(ROOT.rglob('*.py')) - {ROOT / 'scripts/train.py'} - set((ROOT / 'training').rglob('*.py')):
-        assert not any(name.startswith('galvae_affiliated.training') for name in imported(path)), path.name
+    assert not used or name == 'scripts.train'
+
+
+def test_folders_have_the_names_that_they_state():
+    """Folders give their names lazily, and what they name exists."""
+    for folder in ('images', 'sources', 'cutouts', 'models', 'tables', 'distributed'):
+        module = importlib.import_module(f'galvae_affiliated.{folder}')
+        assert module.__all__
+        if folder != 'distributed' or importlib.util.find_spec('distributed'):
+            assert all(getattr(module, name) is not None for name in module.__all__)
 
 
 @pytest.mark.parametrize('name', galvae_affiliated.__all__)

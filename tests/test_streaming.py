@@ -56,14 +56,20 @@ def cutouts(tmp_path):
 
 @pytest.fixture
 def sources(galaxies):
-    """Nine sources, columns of many kinds; rows 3, 5 and 7 cannot be measured, nothing is masked before these."""
+    """
+    Nine sources, columns of many kinds.
+
+    Rows 3, 5 and 7 cannot be measured, nothing is masked before these.
+    """
     table = QTable(galaxies[[0, 1, 2, 3, 4, 5, 0, 1, 2]])
     table['x'][3] = np.nan
     table['x'][5] = 1e9
     table['petro_r90'][7] = -table['petro_r90'][7]
     table['sky'] = SkyCoord(table['ra'], table['dec'])
     table['name'] = [f'J{10**i}' for i in range(9)]
-    table['number'] = MaskedColumn(np.arange(9, dtype=np.int16), mask=np.arange(9) == 4, description='a number')
+    table['number'] = MaskedColumn(
+        np.arange(9, dtype=np.int16), mask=np.arange(9) == 4, description='a number'
+    )
     table['comment'] = MaskedColumn(list('abcdefghi'), mask=np.arange(9) == 8)
     table['fluxes'] = MaskedColumn(np.ones((9, 3), '>f4'), mask=np.arange(27).reshape(9, 3) == 13)
     table['good'] = np.arange(9) % 2 == 0
@@ -77,7 +83,10 @@ def bundle_with_sets():
     """The default model with prediction sets, whose texts are not of one length."""
     default = get_model()
     thresholds = {question: {'thresholds': [0.5, 0.8]} for question in default.questions}
-    manifest = {**default.manifest.raw, 'prediction_sets': {'coverages': [0.5, 0.9], 'questions': thresholds}}
+    manifest = {
+        **default.manifest.raw,
+        'prediction_sets': {'coverages': [0.5, 0.9], 'questions': thresholds},
+    }
     return default.replaced(manifest)
 
 
@@ -98,7 +107,9 @@ def assert_same(left, right):
         if isinstance(one, (SkyCoord, Time)):
             assert np.all(one == other), name
             continue
-        mask, other_mask = (np.ma.getmaskarray(np.ma.asarray(getattr(c, 'value', c))) for c in (one, other))
+        mask, other_mask = (
+            np.ma.getmaskarray(np.ma.asarray(getattr(c, 'value', c))) for c in (one, other)
+        )
         assert np.array_equal(mask, other_mask), name
         values, expected = (np.asarray(np.ma.getdata(c))[~mask] for c in (one, other))
         assert np.array_equal(values, expected, equal_nan=values.dtype.kind == 'f'), name
@@ -146,13 +157,25 @@ def test_field_is_the_same_as_at_once(field, sources, bundle_with_sets, tmp_path
     options = {'n_samples': 2, **OPTIONS} if suffix == '.parquet' else FAST
     encode_catalog(field, sources, bundle_with_sets, **options).write(expected)
     assert (
-        stream_catalog(field, sources, path, bundle_with_sets, chunk_size=3, progress=lambda *n: done.append(n), **options)
+        stream_catalog(
+            field,
+            sources,
+            path,
+            bundle_with_sets,
+            chunk_size=3,
+            progress=lambda *n: done.append(n),
+            **options,
+        )
         == 9
     )
     assert done == [(3, 9), (6, 9), (9, 9)]
     assert_equal_files(path, expected, suffix)
     table = Table.read(path)
-    assert list(np.isnan(get_latents(table, bundle_with_sets)).any(axis=1).nonzero()[0]) == [3, 5, 7]
+    assert list(np.isnan(get_latents(table, bundle_with_sets)).any(axis=1).nonzero()[0]) == [
+        3,
+        5,
+        7,
+    ]
     assert table['galvae_radius'].unit == 'arcsec'
     assert {file.name for file in tmp_path.iterdir()} == {path.name, expected.name}
     if suffix == '.parquet':
@@ -256,13 +279,21 @@ def test_another_run_is_refused(field, sources, cutouts, other_bundle, tmp_path,
         (field, sources, other_bundle, {}, f'model was {get_model().id}, is other@'),
         (field, sources[:8], None, {}, 'rows was 9, is 8'),
         (field, moved, None, {}, 'images and positions was'),
-        ({band: image.multiply(1.5) for band, image in field.items()}, sources, None, {}, 'images and positions was'),
+        (
+            {band: image.multiply(1.5) for band, image in field.items()},
+            sources,
+            None,
+            {},
+            'images and positions was',
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             stream_catalog(images, catalog, path, bundle, **{**call, **options})
     # device and batches may be others
     encoded_rows.clear()
-    stream_catalog(field, sources, path, chunk_size=4, **{**FAST, 'batch_size': 3, 'device': 'auto'})
+    stream_catalog(
+        field, sources, path, chunk_size=4, **{**FAST, 'batch_size': 3, 'device': 'auto'}
+    )
     assert encoded_rows == [4, 1]
     encoded_rows.left = 1
     with pytest.raises(Killed):
@@ -329,13 +360,15 @@ def test_no_rows(field, sources, tmp_path, suffix):
 def test_rows_of_a_set_from_anywhere(cutouts):
     opened = ParquetSet(cutouts, get_model().frame)
     names = [f'galaxy-{10**i}' for i in range(7)]
-    whole, = opened.stacks([slice(0, 7)])
+    (whole,) = opened.stacks([slice(0, 7)])
     for start in range(8):
         assert list(opened.ids(slice(start, 7))) == names[start:]
-        stack, = opened.stacks([slice(start, 7)])
+        (stack,) = opened.stacks([slice(start, 7)])
         np.testing.assert_array_equal(stack.data, whole.data[start:])
-    found = [(list(opened.ids(rows)), len(stack)) for rows, stack in
-             zip(row_slices(7, 2, 3), opened.stacks(row_slices(7, 2, 3)))]
+    found = [
+        (list(opened.ids(rows)), len(stack))
+        for rows, stack in zip(row_slices(7, 2, 3), opened.stacks(row_slices(7, 2, 3)))
+    ]
     assert found == [(names[3:5], 2), (names[5:], 2)]
 
 
@@ -353,7 +386,9 @@ def test_memory_does_not_grow_with_the_rows(tmp_path, monkeypatch):
     def encode(self, stack, **options):
         shapes = ((len(stack), width) for width in (40, 40, 8))
         one = np.ones(len(stack), np.float32)
-        return Encoding(*(np.ones(shape, np.float32) for shape in shapes), one, stack.flags, one, one)
+        return Encoding(
+            *(np.ones(shape, np.float32) for shape in shapes), one, stack.flags, one, one
+        )
 
     monkeypatch.setattr(Encoder, 'encode', encode)
     # few cutouts at a time, so that results that pile up would be seen
@@ -366,8 +401,18 @@ def test_memory_does_not_grow_with_the_rows(tmp_path, monkeypatch):
 @pytest.mark.parametrize('output', ['out.parquet', 'out.fits'])
 def test_command(galvae, field_files, sources, cutouts, tmp_path, output):
     sources.write(tmp_path / 'sources.fits')
-    path, words = tmp_path / output, ['--chunk-size', '4', '--no-morphology', '-o', tmp_path / output]
-    field = ['encode', *field_files.values(), '--bands', 'g,r,z', '--catalog', tmp_path / 'sources.fits']
+    path, words = (
+        tmp_path / output,
+        ['--chunk-size', '4', '--no-morphology', '-o', tmp_path / output],
+    )
+    field = [
+        'encode',
+        *field_files.values(),
+        '--bands',
+        'g,r,z',
+        '--catalog',
+        tmp_path / 'sources.fits',
+    ]
     assert galvae(*field, *words).code == 0
     assert len(Table.read(path)) == 9
     galvae('encode', cutouts, *words).fails(2, 'exists')
@@ -378,10 +423,23 @@ def test_command(galvae, field_files, sources, cutouts, tmp_path, output):
 
 def test_wrong_use_of_the_command(galvae, cutouts, field_files, tmp_path):
     for name in ('out.ecsv', 'out.csv', 'out.vot', 'out.h5'):
-        galvae('encode', cutouts, '--chunk-size', 10, '-o', tmp_path / name).fails(2, 'written to .parquet or .fits alone')
+        galvae('encode', cutouts, '--chunk-size', 10, '-o', tmp_path / name).fails(
+            2, 'written to .parquet or .fits alone'
+        )
     for n in (0, -1):
-        galvae('encode', cutouts, '--chunk-size', n, '-o', tmp_path / 'out.fits').fails(2, f'chunk_size is {n}')
-    words = ['--bands', 'g,r,z', '--picture', tmp_path / 'x.png', '--chunk-size', 3, '-o', tmp_path / 'out.fits']
+        galvae('encode', cutouts, '--chunk-size', n, '-o', tmp_path / 'out.fits').fails(
+            2, f'chunk_size is {n}'
+        )
+    words = [
+        '--bands',
+        'g,r,z',
+        '--picture',
+        tmp_path / 'x.png',
+        '--chunk-size',
+        3,
+        '-o',
+        tmp_path / 'out.fits',
+    ]
     galvae('encode', *field_files.values(), *words).fails(2, '--picture')
     assert [file.name for file in tmp_path.iterdir()] == ['set.parquet']
 

@@ -2,26 +2,31 @@
 """
 Train the model that ships with the package, and make its bundle and its card.
 
-    make_default_model.py train GZ2.parquet RUN                      the first run, on votes and coarse classes
-    benchmarks/supervised.py train GZ2.parquet RUN                   the teacher
-    benchmarks/supervised.py predict GZ2.parquet RUN --unvoted -o TEACHER.parquet
-    make_default_model.py train GZ2.parquet RUN2 --run 2 --after RUN/last.ckpt --teacher TEACHER.parquet
-    make_default_model.py bundle GZ2.parquet RUN2 --run 2 --after ... --teacher ... --adapt DECALS.parquet -o BUNDLE2
-    galvae encode GZ2.parquet --model BUNDLE2 --scaled -o ENCODED2.parquet
+    make_default_model.py train GZ2.parquet RUN        the first run, on votes and coarse classes
+    benchmarks/bench_supervised.py train GZ2.parquet RUN                              the teacher
+    benchmarks/bench_supervised.py predict GZ2.parquet RUN --unvoted -o TEACHER.parquet
+    make_default_model.py train GZ2.parquet RUN2 --run 2 --after RUN/last.ckpt
+                          --teacher TEACHER.parquet
+    make_default_model.py bundle GZ2.parquet RUN2 --run 2 --after ... --teacher ...
+                          --adapt DECALS.parquet -o BUNDLE2
+    galvae encode GZ2.parquet --model BUNDLE2 --already-scaled -o ENCODED2.parquet
     make_default_model.py teacher TEACHER.parquet ENCODED2.parquet -o TEACHER3.parquet
-    make_default_model.py train GZ2.parquet RUN3 --run 3 --after RUN2/last.ckpt --teacher TEACHER3.parquet
-    make_default_model.py bundle GZ2.parquet RUN3 --run 3 --after ... --teacher ... --adapt DECALS.parquet -o BUNDLE3
-    make_default_model.py train GZ2.parquet RUN4 --run 4 --after RUN3/settling/last.ckpt --teacher TEACHER3.parquet
-    make_default_model.py bundle GZ2.parquet RUN4 --run 4 --after ... --teacher ... --adapt DECALS.parquet -o BUNDLE
+    make_default_model.py train GZ2.parquet RUN3 --run 3 --after RUN2/last.ckpt
+                          --teacher TEACHER3.parquet
+    make_default_model.py bundle GZ2.parquet RUN3 --run 3 --after ... --teacher ...
+                          --adapt DECALS.parquet -o BUNDLE3
+    make_default_model.py train GZ2.parquet RUN4 --run 4 --after RUN3/settling/last.ckpt
+                          --teacher TEACHER3.parquet
+    make_default_model.py bundle GZ2.parquet RUN4 --run 4 --after ... --teacher ...
+                          --adapt DECALS.parquet -o BUNDLE
     make_default_model.py card BUNDLE COMPARISON.json INVARIANCE.json -o BUNDLE --card CARD.inc
 
-``teacher`` averages what the supervised network and the second run's model predict for the galaxies without votes.
-The fourth run distils the third's network into the light one.
-``card`` adds what was measured on the test split, through ``galvae encode``, to the manifest.
+``teacher`` averages what the supervised network and the second run's model predict for the galaxies
+without votes. The fourth run distils the third's network into the light one. ``card`` adds what was
+measured on the test split, through ``galvae encode``, to the manifest.
 """
 
 import argparse
-import dataclasses
 import json
 from pathlib import Path
 
@@ -30,14 +35,16 @@ import pandas as pd
 import pyarrow.parquet as pq
 import torch
 
-from galvae_affiliated import ModelBundle, get_model
+from galvae_affiliated import get_model
 from galvae_affiliated.cutouts.composites import composite_radius, decode_image, resize_composite
 from galvae_affiliated.models.card import model_card
 from galvae_affiliated.models.registry import DEFAULT_MODEL
 from galvae_affiliated.training.build import build_bundle
 from galvae_affiliated.training.config import TrainingConfig
-from galvae_affiliated.training.data.dataset import model_frame, read_galaxies
+from galvae_affiliated.training.data.dataset import read_galaxies
 from galvae_affiliated.training.data.galaxy_zoo import survey_renderings
+from galvae_affiliated.training.data.module import GalaxyData
+from galvae_affiliated.training.data.rendered import model_frame
 from galvae_affiliated.training.fit import fit_model, load_trained
 from galvae_affiliated.training.networks.inference import encode_rows
 from galvae_affiliated.training.networks.preprocess import Rendering
@@ -45,63 +52,100 @@ from galvae_affiliated.training.objectives.vae import VAEObjective
 
 EXPOSURES = (0.7, 1.0, 1.2, 1.4, 1.7, 2.0, 2.4, 2.8, 4.0)
 LEGACY = 3  # row of the renderings
-DATA = {'questions': 'gz2', 'suffix': '-gz2', 'class_column': 'clean5_class', 'split_column': 'split',
-        'random_sample_column': 'unbiased', 'scaled': True}
-# With a teacher, 18,000 galaxies that have no votes guide too, and votes have more weight. The third run has a better
-# teacher, whose fractions count as votes do: theirs are off by what the votes of 40 people scatter.
-RUNS = {1: {'steps': 3600},
-        2: {'steps': 3400, 'learning_rate': 1.5e-3, 'votes_weight': 1.0},
-        3: {'steps': 3200, 'settling_steps': 1500, 'learning_rate': 1.5e-3, 'votes_weight': 1.0,
-            'teacher_weight': 1.0},
-        4: {'preset': 'light', 'steps': 8000, 'votes_weight': 1.0, 'teacher_weight': 1.0, 'class_weight': 0.0}}
+DATA = {
+    'questions': 'gz2',
+    'suffix': '-gz2',
+    'class_column': 'clean5_class',
+    'split_column': 'split',
+    'random_sample_column': 'unbiased',
+    'already_scaled': True,
+}
+# With a teacher, 18,000 galaxies that have no votes guide too, and votes have more weight. The
+# third run has a better teacher, whose fractions count as votes do: theirs are off by what the
+# votes of 40 people scatter.
+RUNS = {
+    1: {'steps': 3600},
+    2: {'steps': 3400, 'learning_rate': 1.5e-3, 'votes_weight': 1.0},
+    3: {
+        'steps': 3200,
+        'settling_steps': 1500,
+        'learning_rate': 1.5e-3,
+        'votes_weight': 1.0,
+        'teacher_weight': 1.0,
+    },
+    4: {
+        'preset': 'light',
+        'steps': 8000,
+        'votes_weight': 1.0,
+        'teacher_weight': 1.0,
+        'class_weight': 0.0,
+    },
+}
 
 
-def configuration(options):
+def _configuration(options):
     settings = {'preset': 'guided', **RUNS[options.number]}
     settings['distil_from' if settings['preset'] == 'light' else 'initial'] = options.after
-    return TrainingConfig.of_preset(source=options.data, teacher=options.teacher, head='auto', **DATA, **settings)
+    return TrainingConfig.of_preset(
+        source=options.data, teacher=options.teacher, head='auto', **DATA, **settings
+    )
 
 
-def run_teacher(options):
+def _run_teacher(options):
     one = pd.read_parquet(options.supervised).set_index('id_str')
     other = pd.read_parquet(options.encoded, columns=['id_str', *one.columns]).set_index('id_str')
     ((one + other.loc[one.index].astype(float)) / 2).reset_index().to_parquet(options.output)
 
 
-def run_train(options):
-    config = configuration(options)
+def _run_train(options):
+    config = _configuration(options)
     galaxies = read_galaxies(config, Path(options.run) / 'cache')
     fit_model(config, galaxies, options.run)
 
 
-def run_bundle(options):
-    config = configuration(options)
+def _run_bundle(options):
+    config = _configuration(options)
     galaxies = read_galaxies(config, options.cache or Path(options.run) / 'cache')
     module = VAEObjective(config, galaxies)
     settled = Path(options.run) / 'settling' / 'last.ckpt'
-    checkpoint = options.checkpoint or (settled if settled.exists() else Path(options.run) / 'last.ckpt')
+    last = settled if settled.exists() else Path(options.run) / 'last.ckpt'
+    checkpoint = options.checkpoint or last
     module.model, step = load_trained(checkpoint, config, galaxies)
-    module.measure_held_out(step)
-    exposure, by_exposure = choose_exposure(module, galaxies, options.adapt)
-    module.config = dataclasses.replace(config, exposure=exposure)
+    module.measure_held_out(GalaxyData(config, galaxies).val_dataloader(), step)
+    exposure, by_exposure = _choose_exposure(module, galaxies, options.adapt)
+    module.config = config.replaced(exposure=exposure)
     about = {
-        'data': 'SDSS gri colour composites with Galaxy Zoo 2 votes (Willett et al. 2013), split train',
-        'terms': 'images and votes were collected from third parties for research use and are not in this file',
-        **({'coarse classes': f'{len(galaxies.class_names)} (clean5_class), as a second, weaker guide'}
-           if config.class_weight else {}),
-        'exposure': f'{exposure} times the published SDSS scales: Legacy Surveys galaxies (adapt) then lie nearest',
+        'data': 'SDSS gri colour composites with Galaxy Zoo 2 votes (Willett et al. 2013), '
+        'split train',
+        'terms': 'images and votes were collected from third parties for research use and are not '
+        'in this file',
+    }
+    if config.loss.class_weight:
+        n_classes = len(galaxies.class_names)
+        about['coarse classes'] = f'{n_classes} (clean5_class), as a second, weaker guide'
+    about |= {
+        'exposure': f'{exposure} times the published SDSS scales: Legacy Surveys galaxies (adapt) '
+        'then lie nearest',
         'distance by exposure': {str(k): v for k, v in by_exposure.items()},
         'remark': options.remark,
     }
-    bundle = build_bundle(module, galaxies, name=options.name, version='1', license='BSD-3-Clause', about=about,
-                          description='Variational auto-encoder of SDSS galaxies, guided by the votes of Galaxy Zoo 2.')
+    bundle = build_bundle(
+        module,
+        galaxies,
+        name=options.name,
+        version='1',
+        license='BSD-3-Clause',
+        about=about,
+        description='Variational auto-encoder of SDSS galaxies, guided by the votes of Galaxy '
+        'Zoo 2.',
+    )
     bundle.write(options.output, overwrite=True)
     print(bundle, bundle.verify(device='cpu'))
 
 
-def choose_exposure(module, galaxies, path):
+def _choose_exposure(module, galaxies, path):
     """
-    The factor on SDSS's published scales at which another survey's galaxies lie nearest to the training set.
+    The factor on SDSS's published scales at which another survey lies nearest to the training set.
 
     Nearest by the median squared Mahalanobis distance of their latents. How well the decoder
     explains them would not do: the fainter an image is shown, the better it is explained.
@@ -109,46 +153,54 @@ def choose_exposure(module, galaxies, path):
     model, preprocess = module.model.eval(), module.preprocess
     latent = encode_rows(model, preprocess, galaxies.composites(galaxies.held_out))[0]
     mean, inverse = latent.mean(0), torch.linalg.inv(torch.cov(latent.T))
-    cutouts = legacy_cutouts(path, module.config)
+    cutouts = _legacy_cutouts(path, module.config)
     by_exposure = {}
     for exposure in EXPOSURES:
-        composites = Rendering(survey_renderings(exposure))(cutouts, torch.full((len(cutouts),), LEGACY))
+        rendering = torch.full((len(cutouts),), LEGACY)
+        composites = Rendering(survey_renderings(exposure))(cutouts, rendering)
         offset = encode_rows(model, preprocess, composites)[0] - mean
-        by_exposure[exposure] = round(float(torch.einsum('ni,ij,nj->n', offset, inverse, offset).median()), 2)
+        distance = torch.einsum('ni,ij,nj->n', offset, inverse, offset).median()
+        by_exposure[exposure] = round(float(distance), 2)
     return min(by_exposure, key=by_exposure.get), by_exposure
 
 
-def legacy_cutouts(path, config):
-    """(N, 3, grid, grid) composites of the Legacy Surveys' viewer, split adapt, brought to the model's scale."""
+def _legacy_cutouts(path, config):
+    """(N, 3, grid, grid) composites of the Legacy Surveys' viewer at the model's scale."""
     frame, cutouts = model_frame(config), []
     for row in pq.read_table(path, columns=['image', 'split', 'pixel_scale_arcsec']).to_pylist():
         if row['split'] == 'adapt' and row['pixel_scale_arcsec']:
-            image = decode_image(row['image'])
-            side = frame.field_of_view * composite_radius(image, 'legacy-composite', frame)
-            if side < image.shape[1]:
-                cutouts.append(resize_composite(image, side, frame.grid))
+            pixels = decode_image(row['image'])
+            side = frame.field_of_view * composite_radius(pixels, 'legacy-composite', frame)
+            if side < len(pixels):
+                cutouts.append(resize_composite(pixels, side, frame.grid))
     return torch.from_numpy(np.array(cutouts))
 
 
-def run_card(options):
+def _run_card(options):
     bundle = get_model(options.bundle)
-    manifest = bundle.manifest
-    comparison, invariance = (json.loads(Path(path).read_text()) for path in (options.comparison, options.invariance))
+    manifest = bundle.manifest.raw
+    comparison, invariance = (
+        json.loads(Path(path).read_text()) for path in (options.comparison, options.invariance)
+    )
     manifest['scores'] = comparison['scores']
     manifest['comparison'] = comparison['comparison']
     manifest['invariance'] = {key: value for key, value in invariance.items() if key != 'model'}
     if options.reconstruction:
         manifest['reconstruction']['test'] = json.loads(Path(options.reconstruction).read_text())
-    bundle = ModelBundle(manifest, bundle._parts)
+    bundle = bundle.replaced(manifest=manifest)
     bundle.write(options.output, overwrite=True)
     text = '\n'.join(('    ' + line).rstrip() for line in model_card(bundle).splitlines())
-    Path(options.card).write_text('.. made by tools/make_default_model.py\n\n.. code-block:: text\n\n' + text + '\n')
+    Path(options.card).write_text(
+        '.. made by tools/make_default_model.py\n\n.. code-block:: text\n\n' + text + '\n'
+    )
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(required=True)
-    for name, command in (('train', run_train), ('bundle', run_bundle)):
+    for name, command in (('train', _run_train), ('bundle', _run_bundle)):
         p = commands.add_parser(name)
         p.add_argument('data')
         p.add_argument('run')
@@ -166,7 +218,7 @@ def main():
     p.add_argument('supervised')
     p.add_argument('encoded')
     p.add_argument('-o', '--output', required=True)
-    p.set_defaults(command=run_teacher)
+    p.set_defaults(command=_run_teacher)
     p = commands.add_parser('card')
     p.add_argument('bundle')
     p.add_argument('comparison')
@@ -174,7 +226,7 @@ def main():
     p.add_argument('--reconstruction')
     p.add_argument('-o', '--output', required=True)
     p.add_argument('--card', required=True)
-    p.set_defaults(command=run_card)
+    p.set_defaults(command=_run_card)
     options = parser.parse_args()
     options.command(options)
 

@@ -1,5 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Simulate the demonstration sky field of the package with GalSim (build time only, GalSim is no dependency)."""
+"""Simulate the demonstration field of the package with GalSim (build time only, no dependency)."""
+
 import argparse
 from pathlib import Path
 
@@ -13,21 +14,40 @@ from scipy.ndimage import gaussian_filter
 
 DATA = Path(__file__).resolve().parents[1] / 'galvae_affiliated' / 'data'
 BANDS = ('g', 'r', 'z')
-SIZE, SCALE, FINE = 860, 0.262, 0.131  # pixels; arcsec per pixel of the field, and of the painted models
+SIZE, SCALE, FINE = (
+    860,
+    0.262,
+    0.131,
+)  # pixels; arcsec per pixel of the field, and of the painted models
 CENTRE = (184.62, 27.35)  # degrees; a high-latitude position within the Legacy Surveys
-SIGMA = {'g': 0.003, 'r': 0.005, 'z': 0.012}  # sky noise per pixel, nanomaggies: depth of the Legacy Surveys
-SKY = {'g': 0.11, 'r': 0.30, 'z': 1.2}  # subtracted dark sky per pixel, nanomaggies; it sets the source noise only
+SIGMA = {
+    'g': 0.003,
+    'r': 0.005,
+    'z': 0.012,
+}  # sky noise per pixel, nanomaggies: depth of the Legacy Surveys
+SKY = {
+    'g': 0.11,
+    'r': 0.30,
+    'z': 1.2,
+}  # subtracted dark sky per pixel, nanomaggies; it sets the source noise only
 FWHM = {'g': 1.3, 'r': 1.2, 'z': 1.1}  # arcsec
-DUST = {'g': 1.15, 'r': 1.0, 'z': 0.72}  # optical depth relative to r; grey, as stars and dust are mixed
+DUST = {
+    'g': 1.15,
+    'r': 1.0,
+    'z': 0.72,
+}  # optical depth relative to r; grey, as stars and dust are mixed
 RED, DISC, ARM, KNOT = (0.85, 0.65), (0.64, 0.48), (0.46, 0.34), (0.2, 0.05)  # (g - r, r - z)
 CUTOUT = 5.12  # side of a cutout in units of R90
-QUANTIZE, DITHER_SEED = 4, 1  # steps per sky sigma: rounding adds 0.3 % to the noise; a fixed seed repeats the file
+QUANTIZE, DITHER_SEED = (
+    4,
+    1,
+)  # steps per sky sigma: rounding adds 0.3 % to the noise; a fixed seed repeats the file
 
 
-def plane(size, q=1.):
-    """Coordinates (arcsec) in the plane of a disc of axis ratio ``q`` on a fine grid ``size`` arcsec wide."""
+def plane(size, q=1.0):
+    """Coordinates (arcsec) in the plane of a disc of axis ratio ``q``, on a fine ``size`` grid."""
     half = int(size / FINE) // 2
-    y, x = np.mgrid[-half:half + 1, -half:half + 1] * FINE
+    y, x = np.mgrid[-half : half + 1, -half : half + 1] * FINE
     return x, y / q
 
 
@@ -49,7 +69,7 @@ def painted(profile, like):
 
 
 def knots(rng, weight, number, sharp=0.3):
-    """Scatter star-forming regions (Gaussians of ``sharp`` arcsec) over an image as densely as ``weight`` says."""
+    """Scatter star-forming regions (Gaussians of ``sharp`` arcsec) as densely as ``weight``."""
     out = np.zeros(weight.shape)
     spots = rng.choice(weight.size, number, p=weight.ravel() / weight.sum())
     # the luminosity function of HII regions is steep; brightness follows the arm, too
@@ -61,7 +81,7 @@ def blobs(x, y, points, widths, weights):
     """Sum of round Gaussians at ``points`` (arcsec)."""
     out = np.zeros(x.shape)
     for (x0, y0), width, weight in zip(points, widths, weights):
-        out += weight / width ** 2 * np.exp(-((x - x0) ** 2 + (y - y0) ** 2) / (2 * width ** 2))
+        out += weight / width**2 * np.exp(-((x - x0) ** 2 + (y - y0) ** 2) / (2 * width**2))
     return out
 
 
@@ -71,17 +91,28 @@ def spurs(rng, radius, theta, h, pitch, number):
     for angle, at in zip(rng.uniform(-np.pi, np.pi, number), h * rng.uniform(0.6, 3.6, number)):
         log_r = np.log(radius / at)
         off = np.angle(np.exp(1j * (theta - angle - log_r / np.tan(pitch))))
-        out += rng.uniform(0.4, 1) * np.exp(-(off * at / (0.28 * h)) ** 2 - (log_r / rng.uniform(0.15, 0.35)) ** 2)
+        out += rng.uniform(0.4, 1) * np.exp(
+            -((off * at / (0.28 * h)) ** 2) - (log_r / rng.uniform(0.15, 0.35)) ** 2
+        )
     return out
 
 
-# A builder takes the random generator and a size (arcsec) and returns the components, as tuples (GalSim profile or
-# painted image, share of the r flux, colours), and the optical depth of the dust over the painted ones. The major
-# axis lies along x; the position angle comes later.
+# A builder takes the random generator and a size (arcsec) and returns the components, as tuples
+# (GalSim profile or painted image, share of the r flux, colours), and the optical depth of the dust
+# over the painted ones. The major axis lies along x; the position angle comes later.
 
-def elliptical(rng, size, q=0.9, n=4.):
-    """Build a smooth galaxy of half-light radius ``size``, axis ratio ``q`` and Sersic index ``n``."""
-    return [(galsim.Sersic(n, half_light_radius=size, trunc=8 * size).shear(q=q, beta=0 * galsim.degrees), 1, RED)], 0
+
+def elliptical(rng, size, q=0.9, n=4.0):
+    """Build a smooth galaxy of half-light radius ``size``, axis ratio ``q``, Sersic index ``n``."""
+    return [
+        (
+            galsim.Sersic(n, half_light_radius=size, trunc=8 * size).shear(
+                q=q, beta=0 * galsim.degrees
+            ),
+            1,
+            RED,
+        )
+    ], 0
 
 
 def lenticular(rng, h, q=0.5, bulge=0.45):
@@ -90,47 +121,72 @@ def lenticular(rng, h, q=0.5, bulge=0.45):
     radius = np.hypot(x, y)
     disc = np.exp(-radius / h)
     lens = step((1.5 * h - radius) / (0.25 * h))
-    core = galsim.Sersic(2.5, half_light_radius=0.45 * h).shear(q=0.5 + 0.5 * q, beta=0 * galsim.degrees)
+    core = galsim.Sersic(2.5, half_light_radius=0.45 * h).shear(
+        q=0.5 + 0.5 * q, beta=0 * galsim.degrees
+    )
     return [(core, bulge, RED), (disc, 0.85 - bulge, (0.78, 0.58)), (lens, 0.15, (0.8, 0.6))], 0
 
 
-def spiral(rng, h, q=0.85, pitch=18., arms=2, sharp=2.2, pieces=8, bar=0., bulge=0.18, blue=0.38):
-    """Build a disc of scale length ``h`` with logarithmic arms, of which ``bar`` (in ``h``) may be a bar's ends."""
+def spiral(rng, h, q=0.85, pitch=18.0, arms=2, sharp=2.2, pieces=8, bar=0.0, bulge=0.18, blue=0.38):
+    """Build a disc of scale length ``h`` with logarithmic arms and perhaps a ``bar`` (in ``h``)."""
     x, y = plane(13 * h, q)
     radius, theta, pitch = np.hypot(x, y) + 1e-3, np.arctan2(y, x), np.radians(pitch)
     start = max(bar, 0.45) * h
-    phase = arms * (theta - np.log(radius / start) / np.tan(pitch)) + 0.35 * texture(rng, x.shape, 0.7 * h)
+    phase = arms * (theta - np.log(radius / start) / np.tan(pitch)) + 0.35 * texture(
+        rng, x.shape, 0.7 * h
+    )
     edge = step((4.3 * h - radius) / (0.9 * h))
     inner = step((radius - start) / (0.12 * h))
     ridge = np.exp(sharp * (np.cos(phase) - 1)) if arms else 0.05
     ridge = ridge + 0.45 * spurs(rng, radius, theta, h, pitch, pieces) * (1 if arms else 2)
     ridge = ridge * np.exp(-radius / (1.7 * h)) * edge * inner
-    clumpy = ridge * np.exp(0.35 * texture(rng, x.shape, 0.12 * h) + 0.3 * texture(rng, x.shape, 0.35 * h))
+    clumpy = ridge * np.exp(
+        0.35 * texture(rng, x.shape, 0.12 * h) + 0.3 * texture(rng, x.shape, 0.35 * h)
+    )
     disc = np.exp(-radius / h) * edge * (1 - 0.5 * step((bar * h - radius) / (0.2 * h)) * (bar > 0))
     # dust follows the inner edge of an arm, where the gas is compressed
-    dust = 0.8 * np.exp(2 * sharp * (np.cos(phase + 0.9) - 1)) * np.exp(-radius / (2.5 * h)) * inner if arms else 0
-    core = galsim.Sersic(2, half_light_radius=0.28 * h).shear(q=0.4 + 0.6 * q, beta=0 * galsim.degrees)
-    rod = 0.2 if bar else 0.
-    parts = [(core, bulge, RED), (disc, 1 - bulge - rod - blue, DISC), (clumpy, 0.72 * blue, ARM),
-             (knots(rng, ridge * radius, int(28 + 8 * h)), 0.28 * blue, KNOT)]
+    dust = (
+        0.8 * np.exp(2 * sharp * (np.cos(phase + 0.9) - 1)) * np.exp(-radius / (2.5 * h)) * inner
+        if arms
+        else 0
+    )
+    core = galsim.Sersic(2, half_light_radius=0.28 * h).shear(
+        q=0.4 + 0.6 * q, beta=0 * galsim.degrees
+    )
+    rod = 0.2 if bar else 0.0
+    parts = [
+        (core, bulge, RED),
+        (disc, 1 - bulge - rod - blue, DISC),
+        (clumpy, 0.72 * blue, ARM),
+        (knots(rng, ridge * radius, int(28 + 8 * h)), 0.28 * blue, KNOT),
+    ]
     if bar:
         shape = ((np.abs(x) / (bar * h)) ** 2.5 + (np.abs(y) / (0.24 * bar * h)) ** 2.5) ** 0.4
         parts.append((step((1 - shape) / 0.22) * np.exp(-0.8 * shape), rod, (0.8, 0.6)))
     return parts, dust
 
 
-def edge_on(rng, h, bulge=0., dust=0., thick=0.12):
-    """Build a disc seen from its edge, perhaps with a bulge and a dust lane of optical depth ``dust``."""
+def edge_on(rng, h, bulge=0.0, dust=0.0, thick=0.12):
+    """Build a disc seen from its edge, perhaps with a bulge and a ``dust`` lane of this depth."""
     x, y = plane(14 * h)
-    disc = painted(galsim.InclinedExponential(89 * galsim.degrees, scale_radius=h, scale_h_over_r=thick), x)
+    disc = painted(
+        galsim.InclinedExponential(89 * galsim.degrees, scale_radius=h, scale_h_over_r=thick), x
+    )
     y = y - 0.012 * x * np.abs(x) / h  # a slight warp
-    thin = np.exp(-np.abs(x) / (1.4 * h) - (y / (0.6 * thick * h)) ** 2) * step((3.4 * h - np.abs(x)) / (0.4 * h))
+    thin = np.exp(-np.abs(x) / (1.4 * h) - (y / (0.6 * thick * h)) ** 2) * step(
+        (3.4 * h - np.abs(x)) / (0.4 * h)
+    )
     clumpy = thin * np.exp(0.9 * texture(rng, x.shape, 0.13 * h))
-    parts = [(disc, 0.75 * (1 - bulge), DISC), (clumpy, 0.25 * (1 - bulge), KNOT if not bulge else ARM)]
+    parts = [
+        (disc, 0.75 * (1 - bulge), DISC),
+        (clumpy, 0.25 * (1 - bulge), KNOT if not bulge else ARM),
+    ]
     if bulge:
         core = galsim.Sersic(2, half_light_radius=0.5 * h).shear(q=0.65, beta=0 * galsim.degrees)
         parts.append((painted(core, x), bulge, RED))
-    lane = np.exp(-np.abs(x) / (4 * h) - ((y + 0.05 * h) / (0.16 * h)) ** 2) * step((2.8 * h - np.abs(x)) / (0.9 * h))
+    lane = np.exp(-np.abs(x) / (4 * h) - ((y + 0.05 * h) / (0.16 * h)) ** 2) * step(
+        (2.8 * h - np.abs(x)) / (0.9 * h)
+    )
     return parts, dust * lane * np.exp(0.25 * texture(rng, x.shape, 0.12 * h))
 
 
@@ -141,36 +197,65 @@ def ring(rng, size, q=0.85):
     band = np.exp(-0.5 * ((radius - size) / (0.13 * size)) ** 2)
     clumpy = band * np.exp(0.4 * texture(rng, x.shape, 0.15 * size))
     core = galsim.Sersic(2.5, half_light_radius=0.17 * size)
-    return [(core, 0.33, RED), (np.exp(-radius / (0.4 * size)), 0.12, DISC), (clumpy, 0.4, ARM),
-            (knots(rng, band, 40), 0.15, KNOT)], 0
+    return [
+        (core, 0.33, RED),
+        (np.exp(-radius / (0.4 * size)), 0.12, DISC),
+        (clumpy, 0.4, ARM),
+        (knots(rng, band, 40), 0.15, KNOT),
+    ], 0
 
 
 def merger(rng, size):
     """Build two spirals in collision, ``size`` arcsec apart, with a bridge and two tidal tails."""
     x, y = plane(14 * size)
     t = np.linspace(0, 1, 60)
-    near = np.stack([-2.9 * size * np.sin(2.3 * t), 2.6 * size * (1 - np.cos(2.3 * t)) - 0.3 * size], 1)
-    far = np.array([1, -0.35]) * size + np.stack([1.9 * size * np.sin(1.9 * t), -1.7 * size * (1 - np.cos(1.9 * t))], 1)
-    tails = blobs(x, y, near, size * (0.13 + 0.33 * t ** 1.5), 1.15 - 0.8 * t)
+    near = np.stack(
+        [-2.9 * size * np.sin(2.3 * t), 2.6 * size * (1 - np.cos(2.3 * t)) - 0.3 * size], 1
+    )
+    far = np.array([1, -0.35]) * size + np.stack(
+        [1.9 * size * np.sin(1.9 * t), -1.7 * size * (1 - np.cos(1.9 * t))], 1
+    )
+    tails = blobs(x, y, near, size * (0.13 + 0.33 * t**1.5), 1.15 - 0.8 * t)
     tails += 0.45 * blobs(x, y, far, size * (0.13 + 0.4 * t), 1.1 - t)
     bridge = blobs(x, y, np.outer(t, [size, -0.35 * size]), np.full(60, 0.22 * size), np.ones(60))
-    tails = tails * np.exp(0.45 * texture(rng, x.shape, 0.13 * size) + 0.3 * texture(rng, x.shape, 0.5 * size))
+    tails = tails * np.exp(
+        0.45 * texture(rng, x.shape, 0.13 * size) + 0.3 * texture(rng, x.shape, 0.5 * size)
+    )
     shift = galsim.PositionD(size, -0.35 * size)
-    cores = [galsim.Sersic(2, half_light_radius=0.25 * size).shear(g1=0.1),
-             galsim.Sersic(2, half_light_radius=0.2 * size).shear(g2=0.2).shift(shift)]
-    discs = [galsim.Exponential(0.42 * size).shear(g1=0.15, g2=-0.2), galsim.Exponential(0.3 * size).shear(g2=0.35)]
+    cores = [
+        galsim.Sersic(2, half_light_radius=0.25 * size).shear(g1=0.1),
+        galsim.Sersic(2, half_light_radius=0.2 * size).shear(g2=0.2).shift(shift),
+    ]
+    discs = [
+        galsim.Exponential(0.42 * size).shear(g1=0.15, g2=-0.2),
+        galsim.Exponential(0.3 * size).shear(g2=0.35),
+    ]
     debris = galsim.Exponential(1.1 * size).shear(g1=0.3).shift(0.4 * size, 0.3 * size)
-    return [(cores[0], 0.14, RED), (cores[1], 0.09, RED), (discs[0], 0.2, DISC), (discs[1].shift(shift), 0.11, DISC),
-            (tails, 0.23, ARM), (bridge, 0.05, ARM), (debris, 0.12, DISC), (knots(rng, tails, 40), 0.06, KNOT)], 0
+    return [
+        (cores[0], 0.14, RED),
+        (cores[1], 0.09, RED),
+        (discs[0], 0.2, DISC),
+        (discs[1].shift(shift), 0.11, DISC),
+        (tails, 0.23, ARM),
+        (bridge, 0.05, ARM),
+        (debris, 0.12, DISC),
+        (knots(rng, tails, 40), 0.06, KNOT),
+    ], 0
 
 
 def irregular(rng, h):
     """Build a lopsided blue dwarf with a few large star-forming regions."""
     x, y = plane(14 * h, 0.65)
     radius = np.hypot(x, y)
-    body = np.exp(-np.hypot(x + 0.25 * h, y - 0.15 * h) / h) * np.exp(0.45 * texture(rng, x.shape, 0.4 * h))
-    clumps = knots(rng, np.exp(-(np.hypot(x - 0.7 * h, y) / (1.5 * h)) ** 2), 16, 0.45)
-    return [(body, 0.72, (0.38, 0.18)), (clumps, 0.24, (0.1, -0.1)), (np.exp(-3 * radius / h), 0.04, ARM)], 0
+    body = np.exp(-np.hypot(x + 0.25 * h, y - 0.15 * h) / h) * np.exp(
+        0.45 * texture(rng, x.shape, 0.4 * h)
+    )
+    clumps = knots(rng, np.exp(-((np.hypot(x - 0.7 * h, y) / (1.5 * h)) ** 2)), 16, 0.45)
+    return [
+        (body, 0.72, (0.38, 0.18)),
+        (clumps, 0.24, (0.1, -0.1)),
+        (np.exp(-3 * radius / h), 0.04, ARM),
+    ], 0
 
 
 # kind, r magnitude, builder, size (arcsec), options of the builder
@@ -187,13 +272,31 @@ GALAXIES = [
     ('spiral, tight', 14.5, spiral, 4.8, {'q': 0.85, 'pitch': 13}),
     ('spiral, tight', 15.8, spiral, 2.6, {'q': 0.62, 'pitch': 14, 'bulge': 0.22}),
     ('spiral, loose', 15.1, spiral, 3.3, {'q': 0.9, 'pitch': 24, 'blue': 0.45, 'bulge': 0.12}),
-    ('spiral, loose', 16.1, spiral, 2.5, {'q': 0.75, 'pitch': 28, 'blue': 0.45, 'bulge': 0.14, 'pieces': 4}),
+    (
+        'spiral, loose',
+        16.1,
+        spiral,
+        2.5,
+        {'q': 0.75, 'pitch': 28, 'blue': 0.45, 'bulge': 0.14, 'pieces': 4},
+    ),
     ('spiral, loose', 16.3, spiral, 2.5, {'q': 0.55, 'pitch': 21, 'sharp': 3, 'blue': 0.45}),
     ('barred spiral', 15.0, spiral, 3.2, {'q': 0.85, 'pitch': 17, 'bar': 1.3}),
     ('barred spiral', 15.9, spiral, 2.5, {'q': 0.7, 'pitch': 22, 'bar': 1.2, 'bulge': 0.1}),
     ('barred spiral', 16.4, spiral, 2.1, {'q': 0.95, 'pitch': 15, 'bar': 1.5, 'pieces': 3}),
-    ('spiral, flocculent', 15.3, spiral, 3.0, {'q': 0.8, 'pitch': 22, 'arms': 0, 'pieces': 70, 'bulge': 0.1}),
-    ('spiral, many-armed', 15.7, spiral, 2.6, {'q': 0.9, 'pitch': 25, 'arms': 5, 'sharp': 1.6, 'pieces': 25}),
+    (
+        'spiral, flocculent',
+        15.3,
+        spiral,
+        3.0,
+        {'q': 0.8, 'pitch': 22, 'arms': 0, 'pieces': 70, 'bulge': 0.1},
+    ),
+    (
+        'spiral, many-armed',
+        15.7,
+        spiral,
+        2.6,
+        {'q': 0.9, 'pitch': 25, 'arms': 5, 'sharp': 1.6, 'pieces': 25},
+    ),
     ('edge-on, dust lane', 15.3, edge_on, 4.8, {'bulge': 0.35, 'dust': 6, 'thick': 0.19}),
     ('edge-on, bulge', 16.1, edge_on, 2.7, {'bulge': 0.3, 'dust': 0.4, 'thick': 0.15}),
     ('edge-on, no bulge', 16.0, edge_on, 3.3, {'thick': 0.14}),
@@ -214,7 +317,9 @@ def in_band(parts, dust, band):
         else:
             total.append(light.withFlux(flux))
     if np.ndim(image):
-        total.append(galsim.InterpolatedImage(galsim.ImageD(image, scale=FINE), normalization='flux'))
+        total.append(
+            galsim.InterpolatedImage(galsim.ImageD(image, scale=FINE), normalization='flux')
+        )
     return galsim.Sum(total)
 
 
@@ -225,11 +330,13 @@ def blurred(profile, band):
 
 
 def petrosian_r90(image):
-    """Radius (arcsec) of 90 % of the flux within two circular Petrosian radii (eta = 0.2) of the image's centre."""
+    """Radius (arcsec) of 90 % of the flux in two circular Petrosian radii (eta = 0.2)."""
     y, x = np.indices(image.shape) - image.shape[0] // 2
     radius = np.arange(0.5, image.shape[0] // 2, 0.5)
-    count, flux = (np.cumsum(np.histogram(np.hypot(x, y), np.r_[0, radius], weights=w)[0])
-                   for w in (np.ones_like(image), image))
+    count, flux = (
+        np.cumsum(np.histogram(np.hypot(x, y), np.r_[0, radius], weights=w)[0])
+        for w in (np.ones_like(image), image)
+    )
 
     def between(curve, inner, outer):
         return np.interp(outer * radius, radius, curve) - np.interp(inner * radius, radius, curve)
@@ -243,9 +350,16 @@ def petrosian_r90(image):
 def build(rng, kind, r_mag, builder, size, options):
     """Build a bright galaxy: its profiles in the bands and what the truth table says of it."""
     parts, dust = builder(rng, size, **options)
-    turn, sense = rng.uniform(0, 180) * galsim.degrees, rng.choice([-1, 1])  # arms wind in both senses
-    profiles = {band: in_band(parts, dust, band).transform(sense, 0, 0, 1).rotate(turn) for band in BANDS}
-    scale = 10 ** (0.4 * (22.5 - r_mag)) / profiles['r'].flux  # the magnitude is the observed one, behind the dust
+    turn, sense = (
+        rng.uniform(0, 180) * galsim.degrees,
+        rng.choice([-1, 1]),
+    )  # arms wind in both senses
+    profiles = {
+        band: in_band(parts, dust, band).transform(sense, 0, 0, 1).rotate(turn) for band in BANDS
+    }
+    scale = (
+        10 ** (0.4 * (22.5 - r_mag)) / profiles['r'].flux
+    )  # the magnitude is the observed one, behind the dust
     profiles = {band: blurred(profile * scale, band) for band, profile in profiles.items()}
     wide = 2 * int(7.5 * size / SCALE) + 1
     r90 = petrosian_r90(profiles['r'].drawImage(nx=wide, ny=wide, scale=SCALE).array.astype(float))
@@ -253,7 +367,7 @@ def build(rng, kind, r_mag, builder, size, options):
 
 
 def place(rng, r90, tries=400):
-    """Positions (pixels) which keep galaxies of these radii apart and their cutouts inside the field."""
+    """Positions (pixels) that keep galaxies of these radii apart and their cutouts inside."""
     r90 = np.asarray(r90) / SCALE
     order, best, best_gap = np.argsort(-r90), None, 0
     for _ in range(tries):
@@ -271,7 +385,7 @@ def place(rng, r90, tries=400):
 
 
 def small_sources(rng, xy, r90, n_stars=15, n_faint=60):
-    """Stars and faint background galaxies, off the bright ones: list of (position, profile in the bands)."""
+    """Stars and faint galaxies, off the bright ones: list of (position, profile in the bands)."""
     out = []
     while len(out) < n_stars + n_faint:
         spot, star = rng.uniform(8, SIZE - 9, 2), len(out) < n_stars
@@ -279,14 +393,29 @@ def small_sources(rng, xy, r90, n_stars=15, n_faint=60):
             continue
         if star:
             shape, mag, g_r = galsim.DeltaFunction(), rng.uniform(15.3, 20.5), rng.uniform(0.4, 1.4)
-            colours = (g_r, 0.55 * g_r if g_r < 1.1 else g_r)  # the stellar locus bends at the M dwarfs
+            colours = (
+                g_r,
+                0.55 * g_r if g_r < 1.1 else g_r,
+            )  # the stellar locus bends at the M dwarfs
         else:
             mag, g_r = 22.8 - 4 * rng.uniform() ** 2, rng.uniform(0.25, 1.5)
-            shape = galsim.Sersic(rng.choice([1., 1.5, 3.]), half_light_radius=rng.uniform(0.3, 0.7) * (1 + (mag < 21)))
+            shape = galsim.Sersic(
+                rng.choice([1.0, 1.5, 3.0]),
+                half_light_radius=rng.uniform(0.3, 0.7) * (1 + (mag < 21)),
+            )
             shape = shape.shear(q=rng.uniform(0.35, 1), beta=rng.uniform(0, 180) * galsim.degrees)
             colours = (g_r, 0.25 + 0.45 * g_r)
-        out.append((spot, {band: blurred(in_band([(shape, 1, colours)], 0, band) * 10 ** (0.4 * (22.5 - mag)), band)
-                           for band in BANDS}))
+        out.append(
+            (
+                spot,
+                {
+                    band: blurred(
+                        in_band([(shape, 1, colours)], 0, band) * 10 ** (0.4 * (22.5 - mag)), band
+                    )
+                    for band in BANDS
+                },
+            )
+        )
     return out
 
 
@@ -294,8 +423,10 @@ def observe(rng, sources, band):
     """Draw the sources in a band and add the noise of the sky and of the sources."""
     image = galsim.ImageD(np.zeros((SIZE, SIZE)), xmin=0, ymin=0)
     for spot, profiles in sources:
-        profiles[band].drawImage(image=image, scale=SCALE, center=galsim.PositionD(*spot), add_to_image=True)
-    # with a pixel's sky noise known, the electrons a nanomaggy makes follow from the sky's brightness
+        profiles[band].drawImage(
+            image=image, scale=SCALE, center=galsim.PositionD(*spot), add_to_image=True
+        )
+    # the electrons a nanomaggy makes follow from the sky's brightness and its noise
     sigma = SIGMA[band] * np.sqrt(1 + image.array.clip(0) / SKY[band])
     return (image.array + rng.normal(size=image.array.shape) * sigma).astype(np.float32)
 
@@ -316,8 +447,15 @@ def field_hdu(image, band, seed):
     header['SKYSIGMA'] = (SIGMA[band], 'sky noise per pixel')
     header['SEEING'] = (FWHM[band], 'FWHM of the Moffat PSF, arcsec')
     header.add_comment(f'Simulated by tools/make_demo_field.py with GalSim and seed {seed}.')
-    return fits.CompImageHDU(image, header, compression_type='RICE_1', tile_shape=(43, SIZE),
-                             quantize_level=-SIGMA[band] / QUANTIZE, quantize_method=1, dither_seed=DITHER_SEED)
+    return fits.CompImageHDU(
+        image,
+        header,
+        compression_type='RICE_1',
+        tile_shape=(43, SIZE),
+        quantize_level=-SIGMA[band] / QUANTIZE,
+        quantize_method=1,
+        dither_seed=DITHER_SEED,
+    )
 
 
 def truth_table(galaxies, xy, seed):
@@ -331,30 +469,43 @@ def truth_table(galaxies, xy, seed):
         'y': (xy[:, 1].round(2) * u.pix, 'Centre along the second FITS axis, counted from 0'),
         'kind': ([g['kind'] for g in galaxies], 'Kind of the model'),
         'r_mag': ([g['r_mag'] for g in galaxies] * u.mag, 'Total AB magnitude in r'),
-        'petro_r90': (np.round([g['r90'] for g in galaxies], 2) * u.arcsec,
-                      'Radius of 90 % of the r flux in two circular Petrosian radii (eta = 0.2), seeing included'),
+        'petro_r90': (
+            np.round([g['r90'] for g in galaxies], 2) * u.arcsec,
+            'Radius of 90 % of the r flux in two circular Petrosian radii (eta = 0.2), '
+            'seeing included',
+        ),
     }
-    table = QTable({name: column for name, (column, _) in columns.items()},
-                   descriptions={name: text for name, (_, text) in columns.items()})
-    table.meta['comments'] = [f'Truth of demo_field.fits, simulated by tools/make_demo_field.py with seed {seed}']
+    table = QTable(
+        {name: column for name, (column, _) in columns.items()},
+        descriptions={name: text for name, (_, text) in columns.items()},
+    )
+    table.meta['comments'] = [
+        f'Truth of demo_field.fits, simulated by tools/make_demo_field.py with seed {seed}'
+    ]
     return table
 
 
 def main(argv=None):
     """Write the field and, next to it, its truth table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('-o', '--output', type=Path, default=DATA / 'demo_field.fits', metavar='OUT')
-    parser.add_argument('--seed', type=int, default=23)
+    parser.add_argument(
+        '-o', '--output', type=Path, default=DATA / 'demo_field.fits', metavar='OUT'
+    )
+    parser.add_argument('--random-state', type=int, default=23)
     args = parser.parse_args(argv)
-    rng = np.random.default_rng(args.seed)
+    rng = np.random.default_rng(args.random_state)
     galaxies = [build(rng, *row) for row in GALAXIES]
     r90 = [galaxy['r90'] for galaxy in galaxies]
     xy = place(rng, r90)
-    sources = [(spot, galaxy['profiles']) for spot, galaxy in zip(xy, galaxies)] + small_sources(rng, xy, r90)
-    hdus = [field_hdu(observe(rng, sources, band), band, args.seed) for band in BANDS]
+    sources = [(spot, galaxy['profiles']) for spot, galaxy in zip(xy, galaxies)] + small_sources(
+        rng, xy, r90
+    )
+    hdus = [field_hdu(observe(rng, sources, band), band, args.random_state) for band in BANDS]
     args.output.parent.mkdir(parents=True, exist_ok=True)
     fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(args.output, overwrite=True)
-    truth_table(galaxies, xy, args.seed).write(args.output.with_name('demo_truth.ecsv'), overwrite=True)
+    truth_table(galaxies, xy, args.random_state).write(
+        args.output.with_name('demo_truth.ecsv'), overwrite=True
+    )
 
 
 if __name__ == '__main__':

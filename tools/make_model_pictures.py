@@ -4,7 +4,8 @@ Draw what the default model makes of the simulated demo field, for the documenta
 
     make_model_pictures.py FOLDER [--model MODEL]
 
-``reconstructions.png``: galaxies as the encoder sees them, above what the decoder makes of their latents and pose.
+``reconstructions.png``: galaxies as the encoder sees them, above what the decoder makes of their
+latents and pose.
 ``traversal.png``: one galaxy whose latents are moved, one direction a row, with its pose kept.
 """
 
@@ -28,13 +29,17 @@ def demo_galaxies(model):
     with resources.as_file(resources.files('galvae_affiliated').joinpath('data', FIELD)) as field:
         table = encode_catalog(str(field), None, model, bands='g,r,z')
         rows = gallery_rows(table, limit=SHOWN)
-        return table, rows, make_cutouts(str(field), table[rows], model, bands='g,r,z', radius='galvae_radius')
+        stack = make_cutouts(
+            str(field), table[rows], model, bands='g,r,z', radius='galvae_radius'
+        )
+        return table, rows, stack
 
 
 def grid_of(images, labels, path):
     """A row of images a line."""
     figure = Figure(figsize=(1.15 * len(images[0]), 1.2 * len(images)), layout='constrained')
-    for line, row, label in zip(np.atleast_2d(figure.subplots(len(images), len(images[0]))), images, labels):
+    axes = np.atleast_2d(figure.subplots(len(images), len(images[0])))
+    for line, row, label in zip(axes, images, labels):
         for ax, image in zip(line, row):
             ax.imshow(np.moveaxis(image, 0, -1).clip(0, 1), origin='lower', interpolation='nearest')
             ax.set_xticks([])
@@ -51,23 +56,34 @@ def directions(latents):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument('folder')
     parser.add_argument('--model')
     options = parser.parse_args()
     folder, model = Path(options.folder), get_model(options.model)
     table, rows, stack = demo_galaxies(model)
-    transformer = LatentTransformer(model)
-    encoding = transformer.encode(stack)
-    decoded = transformer.inverse_transform(encoding.latent, pose=encoding.pose)
-    grid_of([transformer.frames(stack), decoded], ['image', 'reconstruction'], folder / 'reconstructions.png')
+    encoder = LatentTransformer(model).encoder
+    encoding = encoder.encode(stack)
+    decoded = encoder.decode(encoding.latent, encoding.pose)
+    grid_of(
+        [encoder.frames(stack), decoded],
+        ['image', 'reconstruction'],
+        folder / 'reconstructions.png',
+    )
 
     latents = np.ma.filled(np.ma.asarray(table['galvae_latent']), np.nan)
     axes, size = directions(latents[np.isfinite(latents).all(axis=1)])
     spiral = int(np.argmax(np.asarray(table['has-spiral-arms_yes_fraction'][rows])))
-    moved = encoding.latent[spiral] + np.array(STEPS)[None, :, None] * (size[:, None] * axes)[:, None, :]
+    moved = (
+        encoding.latent[spiral]
+        + np.array(STEPS)[None, :, None] * (size[:, None] * axes)[:, None, :]
+    )
     pose = np.repeat(encoding.pose[spiral][None], moved.shape[0] * moved.shape[1], axis=0)
-    images = transformer.inverse_transform(moved.reshape(-1, model.n_latents).astype(np.float32), pose=pose)
+    images = encoder.decode(
+        moved.reshape(-1, model.n_latents).astype(np.float32), pose=pose
+    )
     images = images.reshape(len(axes), len(STEPS), *images.shape[1:])
     grid_of(images, [f'direction {i + 1}' for i in range(len(axes))], folder / 'traversal.png')
 

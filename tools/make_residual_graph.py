@@ -1,5 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Write the ONNX graph of the reduced chi-square (build time only: the package reads the file)."""
+
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ IR_VERSION = 8  # all versions of ONNX Runtime that the package takes read it
 
 
 def residual_graph():
-    """Bytes of the graph: sum of weight * (decoded - frame)^2 / (floor + slope * decoded) over the sum of weight."""
+    """Bytes of the graph: the weighted mean of (decoded - frame)^2 / (floor + slope * decoded)."""
     nodes = [
         helper.make_node('Sub', ['decoded', 'frame'], ['residual']),
         helper.make_node('Mul', ['residual', 'residual'], ['square']),
@@ -26,13 +27,26 @@ def residual_graph():
         helper.make_node('Max', ['weights', 'least'], ['divisor']),
         helper.make_node('Div', ['sum', 'divisor'], ['chi2']),
     ]
-    shapes = {'decoded': IMAGES, 'frame': IMAGES, 'weight': IMAGES, 'floor': CHANNELS, 'slope': CHANNELS}
-    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+    shapes = {
+        'decoded': IMAGES,
+        'frame': IMAGES,
+        'weight': IMAGES,
+        'floor': CHANNELS,
+        'slope': CHANNELS,
+    }
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in shapes.items()
+    ]
     outputs = [helper.make_tensor_value_info('chi2', TensorProto.FLOAT, IMAGES[:1])]
-    constants = [numpy_helper.from_array(np.array([1, 2, 3]), 'axes'),
-                 numpy_helper.from_array(np.float32(1e-6), 'least')]
+    constants = [
+        numpy_helper.from_array(np.array([1, 2, 3]), 'axes'),
+        numpy_helper.from_array(np.float32(1e-6), 'least'),
+    ]
     graph = helper.make_graph(nodes, 'reduced_chi2', inputs, outputs, constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', OPSET)], ir_version=IR_VERSION)
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid('', OPSET)], ir_version=IR_VERSION
+    )
     checker.check_model(model, full_check=True)
     return model.SerializeToString()
 

@@ -89,7 +89,7 @@ def parse_unit(value):
                              "or 'MJy/sr'") from None
 
 
-def zero_point_factor(zero_point):
+def _zero_point_factor(zero_point):
     """Nanomaggies in one count, for the AB magnitude of one count."""
     if not math.isfinite(zero_point):
         raise ValueError(f'the zero point is {zero_point}; expected a finite AB magnitude')
@@ -177,5 +177,5 @@ def calibration(plane, unit, zero_point, area):
         factor, per_area = flux_factor(unit)
         return factor if per_area else (factor / area if area else None)
     if zero_point is not None and area:
-        return zero_point_factor(float(zero_point)) / area
+        return _zero_point_factor(float(zero_point)) / area
     return None

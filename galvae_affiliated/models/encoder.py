@@ -195,7 +195,7 @@ class Encoder:
         DeviceError
             If the device does not start.
         """
-        stack = as_stack(cutouts, self.model.grid)
+        stack = _as_stack(cutouts, self.model.grid)
         runners = self._runners(reconstruction)
         if self.engine.device != 'auto':
             # a device that does not start is an error, whether or not there is a row to encode
@@ -237,7 +237,7 @@ class Encoder:
         decoded, = decoder.run_batch({'latent': latent, 'pose': pose}, ['composite'])
         manifest = self.model.manifest
         images = dict(zip(('decoded', 'frame', 'weight'), (decoded, *seen)))
-        variance = {'floor': of_channels(manifest.floor), 'slope': of_channels(manifest.slope)}
+        variance = {'floor': _of_channels(manifest.floor), 'slope': _of_channels(manifest.slope)}
         chi2, = residual.run_batch({**images, **variance}, ['chi2'])
         encoding.recon_chi2[rows] = chi2.numpy()[:n]
 
@@ -286,7 +286,7 @@ class Encoder:
         frames : (N, 3, grid, grid) float32 array
             Red, green, blue in [0, 1]; missing pixels are at the sky's level.
         """
-        stack = as_stack(cutouts, self.model.grid)
+        stack = _as_stack(cutouts, self.model.grid)
         inputs = {'image': stack.data, 'rendering': self.model.rendering_index(stack.rendering)}
         return self.engine.runner(self.model, 'encoder')(inputs, ['frame'])[0]
 
@@ -314,17 +314,17 @@ def reduced_chi2(decoded, frame, weight, floor, slope):
     -------
     chi2 : (N,) array
     """
-    variance = of_channels(floor) + of_channels(slope) * decoded
+    variance = _of_channels(floor) + _of_channels(slope) * decoded
     square = weight * (decoded - frame) ** 2 / variance
     return square.sum(axis=(1, 2, 3)) / np.maximum(weight.sum(axis=(1, 2, 3)), MIN_WEIGHT)
 
 
-def of_channels(values):
+def _of_channels(values):
     """(3, 1, 1) float32 array of a value a channel."""
     return np.asarray(values, dtype=np.float32).reshape(3, 1, 1)
 
 
-def as_stack(cutouts, grid):
+def _as_stack(cutouts, grid):
     """A `CutoutStack` of the model's grid, or an error that says what was got."""
     if not isinstance(cutouts, CutoutStack):
         array = np.asarray(cutouts)

@@ -93,7 +93,7 @@ class LatentTransformer(TransformerMixin, BaseEstimator):
         ----------
         X : (N, n_latents) array
         pose : (N, n_pose) array, optional
-            See `~galvae_affiliated.models.encoder.Encoding`; None takes the mean pose.
+            See `~galvae_affiliated.models.Encoding`; None takes the mean pose.
 
         Returns
         -------

@@ -23,7 +23,7 @@ class PredictedVotes:
 
     Attributes
     ----------
-    questions : mapping of str to `~galvae_affiliated.models.manifest.Question`
+    questions : mapping of str to `~galvae_affiliated.models.Question`
     fractions : dict of str to (N, n_answers) float32 arrays
         Of each question, among the volunteers who are asked it; they sum to one.
     reach : dict of str to (N,) float32 arrays
@@ -224,7 +224,7 @@ def predict_votes(latents, model, engine, *, errors=None, n_samples=0):
             deviation[rows] = _deviations(heads, latents[rows], errors[rows], n_samples)
     questions = model.manifest.questions
     by_question = heads.split(fractions)
-    return PredictedVotes(questions, by_question, reach_fractions(by_question, questions),
+    return PredictedVotes(questions, by_question, _reach_fractions(by_question, questions),
                           heads.split(deviation) if n_samples else None)
 
 
@@ -272,7 +272,7 @@ def _deviations(heads, latents, errors, n_samples):
     return np.sqrt(variance + scatter)
 
 
-def reach_fractions(fractions, questions):
+def _reach_fractions(fractions, questions):
     """
     Share of the volunteers who are asked each question.
 
@@ -281,7 +281,7 @@ def reach_fractions(fractions, questions):
     Parameters
     ----------
     fractions : dict of str to (N, n_answers) arrays
-    questions : mapping of str to `~galvae_affiliated.models.manifest.Question`
+    questions : mapping of str to `~galvae_affiliated.models.Question`
 
     Returns
     -------

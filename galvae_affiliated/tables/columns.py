@@ -213,7 +213,7 @@ def get_latents(table, model=None, *, name='galvae_latent'):
         raise KeyError(f'the table has no latents: expected a column {name}, '
                        f'or {names[0]} to {names[-1]}')
     for one in names:
-        stated = stated_model(table[one])
+        stated = _stated_model(table[one])
         if stated not in model.same_latents:
             raise ModelMismatchError(f'column {one} is of the model {stated or "(not stated)"}; '
                                      f'expected {model.id}')
@@ -253,7 +253,7 @@ def in_set(table, question, answer):
     --------
     >>> from astropy.table import Table
     >>> from galvae_affiliated import in_set
-    >>> table = Table({'bar_set': ['{yes}', '{no, yes}', '{}'], 'bar_yes_fraction': [0.9, 0.4, 0.5]})
+    >>> table = Table({'bar_set': ['{yes}', '{no, yes}', '{}'], 'bar_yes_fraction': [0.9, 0.4, 0]})
     >>> in_set(table, 'bar', 'yes')
     array([ True,  True, False])
     """
@@ -269,7 +269,7 @@ def in_set(table, question, answer):
     return np.array(holds, dtype=bool)[place.ravel()]
 
 
-def stated_model(column):
+def _stated_model(column):
     """Id of the model that a column states, in its metadata or in its description."""
     stated = (column.info.meta or {}).get('galvae_model')
     description = ' '.join((column.info.description or '').split())

@@ -5,7 +5,7 @@ import pytest
 from astropy.io import fits
 from astropy.units import photometric
 
-from galvae_affiliated.images.units import flux_factor, header_unit, parse_unit, zero_point_factor
+from galvae_affiliated.images.units import flux_factor, header_unit, parse_unit, _zero_point_factor
 
 
 @pytest.mark.parametrize(
@@ -96,11 +96,11 @@ def test_magnitudes_are_refused(unit):
 
 
 def test_zero_point():
-    assert zero_point_factor(22.5) == 1.0
-    assert zero_point_factor(25.0) == pytest.approx(0.1)
+    assert _zero_point_factor(22.5) == 1.0
+    assert _zero_point_factor(25.0) == pytest.approx(0.1)
     for bad in (np.nan, np.inf):
         with pytest.raises(ValueError, match='finite AB magnitude'):
-            zero_point_factor(bad)
+            _zero_point_factor(bad)
 
 
 def test_header_states_a_unit():

@@ -105,9 +105,14 @@ def test_the_manifest_is_parsed_once():
 
 
 def test_unknown_entries_are_kept(tmp_path):
-    bundle = get_model().replaced({**get_model().manifest.raw, 'from a later version': [1, {'a': 2}]})
+    bundle = get_model().replaced(
+        {**get_model().manifest.raw, 'from a later version': [1, {'a': 2}]}
+    )
     bundle.write(tmp_path / 'model.galvae')
-    assert ModelBundle.read(tmp_path / 'model.galvae').manifest.get('from a later version') == [1, {'a': 2}]
+    assert ModelBundle.read(tmp_path / 'model.galvae').manifest.get('from a later version') == [
+        1,
+        {'a': 2},
+    ]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +150,9 @@ def test_self_test_finds_other_weights():
     bundle = get_model()
     graph = onnx.load_from_string(bundle.parts['heads.onnx'])
     weights = max(graph.graph.initializer, key=lambda tensor: len(tensor.raw_data))
-    weights.CopyFrom(onnx.numpy_helper.from_array(0.5 * onnx.numpy_helper.to_array(weights), weights.name))
+    weights.CopyFrom(
+        onnx.numpy_helper.from_array(0.5 * onnx.numpy_helper.to_array(weights), weights.name)
+    )
     with pytest.raises(BundleError, match='fails its self-test on cpu in float32: heads/fractions'):
         bundle.replaced(parts={'heads.onnx': graph.SerializeToString()}).verify(device='cpu')
 
@@ -165,25 +172,37 @@ def test_the_self_test_runs_every_part(part):
 
 
 def with_quantities():
-    """The default model with two quantities, the first latents times a million, which need no radius."""
+    """The default model with two quantities, the first latents times a million; no radius."""
     float32 = onnx.TensorProto.FLOAT
     nodes = [
         onnx.helper.make_node('Slice', ['latent', 'start', 'stop', 'axis'], ['two']),
         onnx.helper.make_node('Mul', ['two', 'million'], ['values']),
         onnx.helper.make_node('Abs', ['values'], ['errors']),
     ]
-    numbers = {'start': np.array([0]), 'stop': np.array([2]), 'axis': np.array([1]), 'million': np.float32(1e6)}
+    numbers = {
+        'start': np.array([0]),
+        'stop': np.array([2]),
+        'axis': np.array([1]),
+        'million': np.float32(1e6),
+    }
     graph = onnx.helper.make_graph(
         nodes,
         'quantities',
         [onnx.helper.make_tensor_value_info('latent', float32, ['rows', 40])],
-        [onnx.helper.make_tensor_value_info(name, float32, ['rows', 2]) for name in ('values', 'errors')],
+        [
+            onnx.helper.make_tensor_value_info(name, float32, ['rows', 2])
+            for name in ('values', 'errors')
+        ],
         [onnx.numpy_helper.from_array(value, name) for name, value in numbers.items()],
     )
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 18)], ir_version=10)
+    model = onnx.helper.make_model(
+        graph, opset_imports=[onnx.helper.make_opsetid('', 18)], ir_version=10
+    )
     content, default = model.SerializeToString(), get_model()
     latents = np.random.default_rng(0).standard_normal((3, 40)).astype(np.float32)
-    test = self_test({'quantities': content}, {'quantities': {'latent': latents}}, default.parts[SELF_TEST])
+    test = self_test(
+        {'quantities': content}, {'quantities': {'latent': latents}}, default.parts[SELF_TEST]
+    )
     table = {'names': ['a', 'b'], 'units': {}, 'radius': None, 'report': {}}
     manifest = {**default.manifest.raw, 'name': 'by-hand', 'quantities': table}
     return default.replaced(manifest, {'quantities.onnx': content, SELF_TEST: test})
@@ -204,10 +223,15 @@ def half_graph():
         onnx.helper.make_node('Mul', ['short', 'half'], ['product']),
         onnx.helper.make_node('Cast', ['product'], ['composite'], to=float32),
     ]
-    ends = [onnx.helper.make_tensor_value_info(name, float32, ('rows', 2)) for name in ('latent', 'composite')]
+    ends = [
+        onnx.helper.make_tensor_value_info(name, float32, ('rows', 2))
+        for name in ('latent', 'composite')
+    ]
     half = onnx.numpy_helper.from_array(np.float16(0.5), 'half')
     graph = onnx.helper.make_graph(nodes, 'half', ends[:1], ends[1:], [half])
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 18)], ir_version=8)
+    model = onnx.helper.make_model(
+        graph, opset_imports=[onnx.helper.make_opsetid('', 18)], ir_version=8
+    )
     return model.SerializeToString()
 
 
@@ -244,12 +268,20 @@ def test_half_precision_is_refused_where_there_is_none():
 
 
 def test_the_self_test_has_a_tolerance_for_half_precision(gpu):
-    parts = {f'{name}.float16.onnx': get_model().parts[f'{name}.onnx'] for name in ('encoder', 'decoder')}
+    parts = {
+        f'{name}.float16.onnx': get_model().parts[f'{name}.onnx'] for name in ('encoder', 'decoder')
+    }
     report = with_parts(parts, self_test_tolerance={'float16': 0.1}).verify(precision='float16')
     assert report['encoder/latent_mean'] <= 0.1
-    assert [precision for _, precision in gpu] == ['float16', 'float16', 'float32']  # the heads have none
+    assert [precision for _, precision in gpu] == [
+        'float16',
+        'float16',
+        'float32',
+    ]  # the heads have none
     with pytest.raises(BundleError, match='fails its self-test on cpu in float16'):
-        with_parts(parts, self_test_tolerance={'float16': -1.0, 'cpu': 1.0}).verify(precision='float16')
+        with_parts(parts, self_test_tolerance={'float16': -1.0, 'cpu': 1.0}).verify(
+            precision='float16'
+        )
     with pytest.raises(BundleError, match='no tolerance of its self-test for float16'):
         with_parts(parts, self_test_tolerance={'cpu': 1.0}).verify(precision='float16')
 
@@ -288,4 +320,6 @@ def test_a_registered_model_is_checked_and_read(tmp_path, content, monkeypatch):
 
 
 def test_canonical_json_keeps_the_order_of_questions():
-    assert canonical_json({'b': 1, 'a': 2}).index(b'"b"') < canonical_json({'b': 1, 'a': 2}).index(b'"a"')
+    assert canonical_json({'b': 1, 'a': 2}).index(b'"b"') < canonical_json({'b': 1, 'a': 2}).index(
+        b'"a"'
+    )

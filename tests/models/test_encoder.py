@@ -31,10 +31,12 @@ def runner_of(encoder, part):
 
 @pytest.fixture(scope='module')
 def stack():
-    """Inclined exponential discs of different size, colour and noise, among them three that cannot be measured."""
+    """Inclined discs of different size, colour and noise; three cannot be measured."""
     rng = np.random.default_rng(8)
     x = np.arange(GRID) - (GRID - 1) / 2
-    angle, ratio, scale = rng.uniform([[0.0], [0.25], [6.0]], [[np.pi], [1.0], [18.0]], (3, N))[:, :, None, None]
+    angle, ratio, scale = rng.uniform([[0.0], [0.25], [6.0]], [[np.pi], [1.0], [18.0]], (3, N))[
+        :, :, None, None
+    ]
     major = x[None, None] * np.cos(angle) + x[None, :, None] * np.sin(angle)
     minor = (x[None, :, None] * np.cos(angle) - x[None, None] * np.sin(angle)) / ratio
     images = rng.uniform(0.3, 0.9, (N, 3, 1, 1)) * np.exp(-np.hypot(major, minor) / scale)[:, None]
@@ -52,10 +54,14 @@ def expected(stack):
 
 @pytest.mark.parametrize('n_threads', [1, 2])
 @pytest.mark.parametrize('batch_size', [1, 7, 64, 1000])
-def test_batches_and_threads_change_nothing_and_rows_are_never_swapped(stack, expected, batch_size, n_threads):
+def test_batches_and_threads_change_nothing_and_rows_are_never_swapped(
+    stack, expected, batch_size, n_threads
+):
     found = Encoder(device='cpu', batch_size=batch_size, n_threads=n_threads).encode(stack)
     for name in ('latent', 'latent_err', 'pose'):
-        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=0, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(
+            getattr(found, name), getattr(expected, name), rtol=0, atol=1e-5, err_msg=name
+        )
     np.testing.assert_allclose(found.recon_chi2, expected.recon_chi2, rtol=1e-4)
     np.testing.assert_array_equal(found.flags, expected.flags)
 
@@ -88,7 +94,9 @@ def test_the_chi_square_is_that_of_the_decoded_image(stack):
     inputs = {'image': few.data, 'rendering': bundle.rendering_index(few.rendering)}
     frame, weight = runner_of(encoder, 'encoder')(inputs, ['frame', 'weight'])
     usual = bundle.manifest
-    found = reduced_chi2(encoder.decode(encoding.latent, encoding.pose), frame, weight, usual.floor, usual.slope)
+    found = reduced_chi2(
+        encoder.decode(encoding.latent, encoding.pose), frame, weight, usual.floor, usual.slope
+    )
     np.testing.assert_allclose(encoding.recon_chi2, found, rtol=1e-4)
 
 
@@ -132,7 +140,9 @@ def test_the_graph_of_the_chi_square_is_the_one_that_the_tool_makes():
     spec = importlib.util.spec_from_file_location('make_residual_graph', path)
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
-    made, kept = (onnx.load_from_string(graph) for graph in (tool.residual_graph(), _devices.residual_graph()))
+    made, kept = (
+        onnx.load_from_string(graph) for graph in (tool.residual_graph(), _devices.residual_graph())
+    )
     assert made == kept
 
 
@@ -148,7 +158,10 @@ def test_no_row_needs_no_session(stack, no_sessions):
 def test_warm_up_starts_the_sessions(no_sessions):
     encoder = Encoder(device='cpu', n_threads=1)
     encoder.warm_up(reconstruction=False)
-    assert runner_of(encoder, 'encoder')._session is not None and runner_of(encoder, 'decoder')._session is None
+    assert (
+        runner_of(encoder, 'encoder')._session is not None
+        and runner_of(encoder, 'decoder')._session is None
+    )
     encoder.warm_up()
     assert runner_of(encoder, 'decoder')._session is not None
     assert encoder.engine.residual_runner()._session is not None
@@ -175,13 +188,17 @@ def test_sessions_are_kept_for_equal_engines():
     assert encoders[0].engine.residual_runner() is encoders[1].engine.residual_runner()
     other = Encoder(device='cpu', batch_size=9, n_threads=1)
     assert runner_of(other, 'encoder') is not runner_of(encoders[0], 'encoder')
-    assert runner_of(Encoder('gz2-sdss-v1', encoders[0].engine), 'encoder') is not runner_of(encoders[0], 'encoder')
+    assert runner_of(Encoder('gz2-sdss-v1', encoders[0].engine), 'encoder') is not runner_of(
+        encoders[0], 'encoder'
+    )
 
 
 def test_no_more_sessions_are_kept_than_stated(monkeypatch):
     monkeypatch.setattr(engine_module, '_RUNNERS', OrderedDict())
     monkeypatch.setattr(engine_module, 'MAX_RUNNERS', 3)
-    runners = [runner_of(Encoder(device='cpu', batch_size=size), 'encoder') for size in (1, 2, 3, 4)]
+    runners = [
+        runner_of(Encoder(device='cpu', batch_size=size), 'encoder') for size in (1, 2, 3, 4)
+    ]
     assert list(engine_module._RUNNERS.values()) == runners[1:]
 
 

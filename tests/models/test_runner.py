@@ -54,7 +54,8 @@ def test_padded_batches_give_the_same_rows(latents, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ('n_rows', 'on_cpu'), [(0, 1), (1, 1), (3, 3), (7, 7), (9, 10), (17, 20), (33, 40), (41, 48), (48, 48)]
+    ('n_rows', 'on_cpu'),
+    [(0, 1), (1, 1), (3, 3), (7, 7), (9, 10), (17, 20), (33, 40), (41, 48), (48, 48)],
 )
 def test_an_incomplete_batch_is_filled(n_rows, on_cpu, monkeypatch):
     runner = make_runner('heads', device='cpu', batch_size=48)
@@ -65,7 +66,10 @@ def test_an_incomplete_batch_is_filled(n_rows, on_cpu, monkeypatch):
 
 def test_a_batch_repeats_its_last_row_and_is_not_copied_if_complete():
     runner = make_runner('heads', device='cpu', batch_size=10)
-    inputs = {'image': np.arange(40.0, dtype=np.float32).reshape(20, 2), 'rendering': np.arange(20, dtype=np.int32)}
+    inputs = {
+        'image': np.arange(40.0, dtype=np.float32).reshape(20, 2),
+        'rendering': np.arange(20, dtype=np.int32),
+    }
     rows = np.array([5, 0, 2, 19, 7, 8, 9, 4, 3])
     batch = runner.batch(inputs, rows)
     np.testing.assert_array_equal(batch['image'], inputs['image'][[*rows, 3]])
@@ -75,7 +79,9 @@ def test_a_batch_repeats_its_last_row_and_is_not_copied_if_complete():
 
 
 def test_results_stay_on_the_device_and_go_on_from_there(latents):
-    decoder, heads = (make_runner(name, device='cpu', batch_size=4) for name in ('decoder', 'heads'))
+    decoder, heads = (
+        make_runner(name, device='cpu', batch_size=4) for name in ('decoder', 'heads')
+    )
     pose = np.zeros((4, get_model().n_pose), dtype=np.float32)
     (on_device,) = decoder.run_batch({'latent': latents[:4], 'pose': pose}, ['composite'])
     assert isinstance(on_device, onnxruntime.OrtValue) and on_device.device_name() == 'cpu'
@@ -121,7 +127,7 @@ CPU, CUDA = 'CPUExecutionProvider', 'CUDAExecutionProvider'
 
 @pytest.fixture
 def machine(monkeypatch):
-    """A machine as the test says: what ONNX Runtime is built with, what starts; returns what is asked for."""
+    """What ONNX Runtime is built with, and what starts; returns what is asked for."""
     asked = []
 
     def build(built, starting):
@@ -173,7 +179,11 @@ def test_a_gpu_that_falls_back_to_the_cpu_is_refused(machine):
     ('missing', 'error', 'reason'),
     [
         ('the library libcublas.so.13 is missing', [], 'start: the library libcublas'),
-        ('', RuntimeError('CUDA failure 35: driver too old\nmore'), 'start: CUDA failure 35: driver too old;'),
+        (
+            '',
+            RuntimeError('CUDA failure 35: driver too old\nmore'),
+            'start: CUDA failure 35: driver too old;',
+        ),
         ('', [], 'start: no GPU, or no matching CUDA and cuDNN libraries'),
     ],
 )
@@ -187,7 +197,9 @@ def test_the_reason_is_told(machine, monkeypatch, missing, error, reason):
 def test_a_library_that_is_missing_is_named(monkeypatch):
     def load(path):
         assert path == '/lib/libonnxruntime_providers_cuda.so'
-        raise OSError('libcublasLt.so.13: cannot open shared object file: No such file or directory')
+        raise OSError(
+            'libcublasLt.so.13: cannot open shared object file: No such file or directory'
+        )
 
     monkeypatch.setattr(_devices.ctypes, 'CDLL', load)
     assert _devices.missing_library('cuda', '/lib') == 'the library libcublasLt.so.13 is missing'
@@ -195,7 +207,9 @@ def test_a_library_that_is_missing_is_named(monkeypatch):
     assert _devices.missing_library('cuda', '/lib') == ''
 
 
-def test_libraries_that_pip_installed_are_loaded_and_the_device_tried_again(machine, monkeypatch, capsys):
+def test_libraries_that_pip_installed_are_loaded_and_the_device_tried_again(
+    machine, monkeypatch, capsys
+):
     starting = []
     asked = machine(['cpu', 'cuda'], starting)
 
@@ -213,7 +227,9 @@ def test_libraries_that_pip_installed_are_loaded_and_the_device_tried_again(mach
 def test_the_runtimes_own_fallback_is_off(monkeypatch):
     """It prints, and goes on with a device that nobody asked for."""
     seen = {}
-    monkeypatch.setattr(onnxruntime, 'InferenceSession', lambda *args, **options: seen.update(options))
+    monkeypatch.setattr(
+        onnxruntime, 'InferenceSession', lambda *args, **options: seen.update(options)
+    )
     _sessions.quiet_session(b'', None, [(CPU, {})])
     assert seen == {'providers': [(CPU, {})], 'enable_fallback': 0}
 
@@ -304,8 +320,12 @@ def test_a_cpu_is_not_warmed_up(monkeypatch):
 )
 def test_threads_follow_affinity_and_environment(monkeypatch, variables, expected):
     monkeypatch.setattr('os.sched_getaffinity', lambda pid: set(range(3, 11)), raising=False)
-    monkeypatch.setattr('os.cpu_count', lambda: 64)
-    for name in ('OMP_NUM_THREADS', 'SLURM_CPUS_PER_TASK', 'SLURM_CPUS_ON_NODE', 'SLURM_STEP_TASKS_PER_NODE'):
+    for name in (
+        'OMP_NUM_THREADS',
+        'SLURM_CPUS_PER_TASK',
+        'SLURM_CPUS_ON_NODE',
+        'SLURM_STEP_TASKS_PER_NODE',
+    ):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -322,10 +342,29 @@ def test_threads_can_be_given():
         make_runner('heads', n_threads=0)
 
 
-def test_quotas_of_containers_count(monkeypatch):
-    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
-    monkeypatch.setattr('joblib.cpu_count', lambda: 3)
-    assert _devices.usable_threads() == _devices.usable_threads(64) == 3
+@pytest.mark.parametrize(
+    ('files', 'expected'),
+    [
+        ({'cpu.max': '300000 100000\n'}, 3),
+        ({'cpu.max': '250000 100000\n'}, 3),
+        ({'cpu.max': '10000 100000\n'}, 1),
+        ({'cpu.max': 'max 100000\n'}, 64),
+        ({'cpu.max': 'what\n'}, 64),
+        ({'cpu/cpu.cfs_quota_us': '200000\n', 'cpu/cpu.cfs_period_us': '100000\n'}, 2),
+        ({'cpu/cpu.cfs_quota_us': '-1\n', 'cpu/cpu.cfs_period_us': '100000\n'}, 64),
+        ({}, 64),
+    ],
+)
+def test_quotas_of_containers_count(monkeypatch, tmp_path, files, expected):
+    for name in ('OMP_NUM_THREADS', 'SLURM_CPUS_PER_TASK', 'SLURM_CPUS_ON_NODE'):
+        monkeypatch.delenv(name, raising=False)
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr('os.sched_getaffinity', lambda pid: set(range(64)), raising=False)
+    monkeypatch.setattr(_devices, 'CGROUP', tmp_path)
+    assert _devices.usable_threads() == _devices.usable_threads(64) == expected
+    assert _devices.usable_threads(1) == 1
 
 
 def test_what_is_no_graph_is_refused():
@@ -355,7 +394,9 @@ def test_batches_run_side_by_side_on_a_cpu():
 
     runner.each(meet, runner.slices(4))
     assert sorted(done) == [(0, 2), (2, 4)]
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith('galvae-network')]
+    assert not [
+        thread for thread in threading.enumerate() if thread.name.startswith('galvae-network')
+    ]
 
 
 @pytest.mark.parametrize('n_threads', [1, 2])

@@ -42,7 +42,11 @@ def test_latents_are_finite_and_differ(latents):
 def test_layouts_and_types_of_composites_are_the_same_image(images):
     eight_bit = np.round(255 * images.clip(0, 1)).astype(np.uint8)
     expected = LatentTransformer().transform(eight_bit)
-    for same in (np.moveaxis(eight_bit, 1, -1), (eight_bit / 255.0).astype('>f4'), eight_bit / 255.0):
+    for same in (
+        np.moveaxis(eight_bit, 1, -1),
+        (eight_bit / 255.0).astype('>f4'),
+        eight_bit / 255.0,
+    ):
         np.testing.assert_allclose(LatentTransformer().transform(same), expected, atol=1e-4)
 
 
@@ -61,7 +65,9 @@ def test_batch_size_changes_nothing(images, latents, batch_size):
 
 def test_rows_keep_their_order(images, latents):
     order = np.array([3, 0, 4, 1, 2])
-    np.testing.assert_allclose(LatentTransformer().transform(images[order]), latents[order], atol=1e-5)
+    np.testing.assert_allclose(
+        LatentTransformer().transform(images[order]), latents[order], atol=1e-5
+    )
 
 
 def test_rows_that_cannot_be_measured_are_nan(images):
@@ -70,7 +76,10 @@ def test_rows_that_cannot_be_measured_are_nan(images):
     encoding = LatentTransformer().encoder.encode(spoilt)
     np.testing.assert_array_equal(encoding.measured, [True, False, True, False, True])
     assert encoding.flags[1] & GalvaeFlags.NO_DATA and encoding.flags[3] & GalvaeFlags.NO_DATA
-    assert np.isnan(encoding.recon_chi2[[1, 3]]).all() and np.isfinite(encoding.recon_chi2[[0, 2, 4]]).all()
+    assert (
+        np.isnan(encoding.recon_chi2[[1, 3]]).all()
+        and np.isfinite(encoding.recon_chi2[[0, 2, 4]]).all()
+    )
 
 
 def test_a_few_missing_pixels_change_little(images, latents):
@@ -90,7 +99,9 @@ def test_decoding_gives_a_composite_that_resembles(images):
     decoded = transformer.inverse_transform(encoding.latent, pose=encoding.pose)
     assert decoded.shape == images.shape and decoded.min() >= 0 and decoded.max() <= 1
     frames = transformer.encoder.frames(images)
-    assert np.mean((decoded - frames) ** 2) < 0.5 * np.mean((frames - frames.mean(axis=0)) ** 2) + 1e-3
+    assert (
+        np.mean((decoded - frames) ** 2) < 0.5 * np.mean((frames - frames.mean(axis=0)) ** 2) + 1e-3
+    )
 
 
 def test_an_image_unlike_a_galaxy_is_explained_worse(images):
@@ -117,7 +128,11 @@ def test_flux_and_composite_meet(images):
 
 @pytest.mark.parametrize(
     ('shape', 'match'),
-    [((2, 3, 64, 64), '64 pixels a side'), ((3, 128, 128), r'\(3, 128, 128\)'), ((2, 4, 128, 128), r'expected \(N, 3')],
+    [
+        ((2, 3, 64, 64), '64 pixels a side'),
+        ((3, 128, 128), r'\(3, 128, 128\)'),
+        ((2, 4, 128, 128), r'expected \(N, 3'),
+    ],
 )
 def test_wrong_shapes_say_what_was_got(shape, match):
     with pytest.raises(ValueError, match=match):

@@ -14,7 +14,7 @@ from galvae_affiliated.models.self_test import SELF_TEST, self_test
 from galvae_affiliated.models.votes import (
     PredictedVotes,
     predict_votes,
-    reach_fractions,
+    _reach_fractions,
     set_thresholds,
 )
 from galvae_affiliated.tables.columns import get_latents
@@ -35,7 +35,7 @@ CONCENTRATION = 9.0
 
 
 def heads_graph(n_latents):
-    """Fractions softmax(latent[:3]), softmax(latent[3:5]), softmax(latent[5:7]); concentrations of 9."""
+    """Fractions are softmax of latent[:3], [3:5] and [5:7]; concentrations are 9."""
     nodes, initializers = [], []
     for i, (start, stop) in enumerate([(0, 3), (3, 5), (5, 7)]):
         initializers += [
@@ -134,8 +134,8 @@ def test_reach_does_not_depend_on_the_order_of_the_questions(bundle, latents):
     fractions = predict(latents, bundle).fractions
     tree = bundle.manifest.questions
     backwards = {question: tree[question] for question in reversed(tree)}
-    for question, values in reach_fractions(fractions, tree).items():
-        np.testing.assert_array_equal(reach_fractions(fractions, backwards)[question], values)
+    for question, values in _reach_fractions(fractions, tree).items():
+        np.testing.assert_array_equal(_reach_fractions(fractions, backwards)[question], values)
 
 
 def test_answers_and_sets_are_masked_where_the_question_does_not_apply(bundle, table):
@@ -152,7 +152,10 @@ def test_answers_and_sets_are_masked_where_the_question_does_not_apply(bundle, t
     [
         (0.5, ['{}', '{}', None, '{}']),
         (0.9, ['{disk}', '{smooth}', None, '{artifact}']),
-        (0.91, ['{disk}', '{smooth, disk}', None, '{artifact}']),  # the next larger coverage that is tabulated
+        (
+            0.91,
+            ['{disk}', '{smooth, disk}', None, '{artifact}'],
+        ),  # the next larger coverage that is tabulated
         (0.95, ['{disk}', '{smooth, disk}', None, '{artifact}']),
     ],
 )
@@ -198,11 +201,17 @@ def test_a_table_of_more_rows_than_a_call_of_the_heads(bundle, latents):
     rows = np.resize([0, 1, 2, 3], LATENT_BATCH + 3)
     many, few = predict(latents[rows], bundle), predict(latents, bundle)
     for question in TREE:
-        np.testing.assert_allclose(many.fractions[question], few.fractions[question][rows], rtol=1e-6)
+        np.testing.assert_allclose(
+            many.fractions[question], few.fractions[question][rows], rtol=1e-6
+        )
 
 
 def test_no_coverage_leaves_the_sets_out(bundle, table):
-    assert not [name for name in add_morphology(table, bundle, coverage=None).colnames if name.endswith('_set')]
+    assert not [
+        name
+        for name in add_morphology(table, bundle, coverage=None).colnames
+        if name.endswith('_set')
+    ]
 
 
 @pytest.mark.parametrize('coverage', [0.3, 0.97, -1.0])
@@ -212,7 +221,9 @@ def test_coverage_out_of_range_is_refused(bundle, table, coverage):
 
 
 def test_a_model_without_thresholds_has_no_sets(bundle):
-    manifest = {key: value for key, value in bundle.manifest.raw.items() if key != 'prediction_sets'}
+    manifest = {
+        key: value for key, value in bundle.manifest.raw.items() if key != 'prediction_sets'
+    }
     assert set_thresholds(bundle.replaced(manifest), 0.9) == {}
 
 
@@ -237,7 +248,9 @@ def test_deviation_is_of_the_latents_and_of_the_votes(bundle, latents):
     """Without latent errors only the Dirichlet's p (1 - p) / (1 + c) is left; with them more."""
     sure = predict(latents, bundle, errors=np.zeros_like(latents), n_samples=16)
     p = sure.fractions['edge-on']
-    np.testing.assert_allclose(sure.deviation['edge-on'], np.sqrt(p * (1 - p) / (1 + CONCENTRATION)), rtol=1e-3)
+    np.testing.assert_allclose(
+        sure.deviation['edge-on'], np.sqrt(p * (1 - p) / (1 + CONCENTRATION)), rtol=1e-3
+    )
     unsure = predict(latents, bundle, errors=np.full_like(latents, 0.5), n_samples=256)
     # d p = p (1 - p) d(logit), whose two latents have errors of 0.5 each
     expected = np.sqrt((0.09 * 0.5 * np.sqrt(2)) ** 2 + 0.09 / 10)
@@ -256,15 +269,21 @@ def test_intervals_hold_68_per_cent_of_a_beta_distribution():
     rng = np.random.default_rng(0)
     draws = rng.beta(3.0, 1.0, 100_000)
     shape = {'q': np.array([[0.75, 0.25]], np.float32)}
-    low, high = PredictedVotes({}, shape, {}, {'q': np.full((1, 2), draws.std(), np.float32)}).intervals('q')
-    np.testing.assert_allclose([low[0, 0], high[0, 0]], np.quantile(draws, [0.16, 0.84]), atol=0.005)
+    low, high = PredictedVotes(
+        {}, shape, {}, {'q': np.full((1, 2), draws.std(), np.float32)}
+    ).intervals('q')
+    np.testing.assert_allclose(
+        [low[0, 0], high[0, 0]], np.quantile(draws, [0.16, 0.84]), atol=0.005
+    )
     np.testing.assert_allclose([low[0, 1], high[0, 1]], [1 - high[0, 0], 1 - low[0, 0]], atol=1e-3)
 
 
 @pytest.mark.parametrize('fraction', [0.0, 1e-9, 1.0])
 def test_intervals_of_certain_fractions_are_finite(fraction):
     values = {'q': np.array([[fraction, 1 - fraction]], np.float32)}
-    low, high = PredictedVotes({}, values, {}, {'q': np.full((1, 2), 0.1, np.float32)}).intervals('q')
+    low, high = PredictedVotes({}, values, {}, {'q': np.full((1, 2), 0.1, np.float32)}).intervals(
+        'q'
+    )
     assert np.isfinite(low).all() and np.isfinite(high).all() and (low <= high).all()
 
 
@@ -287,10 +306,16 @@ def test_samples_need_errors_and_more_than_one(bundle, table, latents):
 
 
 def test_errors_of_scalar_columns_are_read(bundle, table):
-    split = add_latents(Table({'name': list('abcd')}), np.zeros((4, 3, 128, 128)), bundle, scalar_columns=True)
+    split = add_latents(
+        Table({'name': list('abcd')}), np.zeros((4, 3, 128, 128)), bundle, scalar_columns=True
+    )
     assert get_latents(split, bundle, name='galvae_latent_err').shape == (4, 40)
 
 
 def test_an_empty_table(bundle, table):
     result = add_morphology(table[:0], bundle, n_samples=4)
-    assert len(result) == 0 and 'shape_set' in result.colnames and 'bar_no_fraction_hi' in result.colnames
+    assert (
+        len(result) == 0
+        and 'shape_set' in result.colnames
+        and 'bar_no_fraction_hi' in result.colnames
+    )

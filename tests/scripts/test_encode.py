@@ -19,11 +19,28 @@ from galvae_affiliated.models._archive import pack
 FAST = ['--no-morphology', '--no-reconstruction']
 # what takes long to load, and a catalogue with radii does not need
 UNNEEDED = (
-    *('astropy.convolution', 'astropy.modeling', 'astropy.visualization', 'dask', 'h5py', 'lightning', 'matplotlib'),
+    *(
+        'astropy.convolution',
+        'astropy.modeling',
+        'astropy.visualization',
+        'dask',
+        'h5py',
+        'lightning',
+        'matplotlib',
+    ),
     *('onnx', 'pandas', 'photutils', 'PIL', 'pyarrow', 'reproject', 'sklearn', 'torch'),
     *(
         f'scipy.{name}'
-        for name in ('interpolate', 'linalg', 'ndimage', 'optimize', 'signal', 'spatial', 'special', 'stats')
+        for name in (
+            'interpolate',
+            'linalg',
+            'ndimage',
+            'optimize',
+            'signal',
+            'spatial',
+            'special',
+            'stats',
+        )
     ),
 )
 
@@ -86,22 +103,37 @@ def test_field_with_catalogue(encode, catalog, galaxies, tmp_path):
     assert np.isfinite(table['galvae_recon_chi2']).all()
 
 
-def test_a_catalogue_with_radii_starts_without_what_it_does_not_need(field_files, in_pixels, tmp_path):
-    words = ['encode', *field_files.values(), '--bands', 'g,r,z', '--catalog', in_pixels, '-o', tmp_path / 'out.fits']
+def test_a_catalogue_with_radii_starts_without_what_it_does_not_need(
+    field_files, in_pixels, tmp_path
+):
+    words = [
+        'encode',
+        *field_files.values(),
+        '--bands',
+        'g,r,z',
+        '--catalog',
+        in_pixels,
+        '-o',
+        tmp_path / 'out.fits',
+    ]
     code = (
         'import sys\n'
         'from galvae_affiliated.scripts.main import main\n'
         f'code = main({[str(word) for word in words]})\n'
         f'print(code, *[name for name in {UNNEEDED} if name in sys.modules])'
     )
-    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, check=True
+    )
     assert result.stdout.split() == ['0']
     assert len(Table.read(tmp_path / 'out.fits')) == 6
 
 
 def test_one_file_of_three_planes(encode, field, catalog, tmp_path):
     path = tmp_path / 'cube.fits'
-    fits.writeto(path, np.array([image.data for image in field.values()]), field['r'].wcs.to_header())
+    fits.writeto(
+        path, np.array([image.data for image in field.values()]), field['r'].wcs.to_header()
+    )
     run = encode('--catalog', catalog, '--unit', 'nmgy', images=[path])
     assert run.code == 0
     assert np.all(Table.read(tmp_path / 'out.fits')['galvae_flags'] == 0)
@@ -134,7 +166,10 @@ def test_sextractor_catalogues(encode, galaxies, tmp_path):
         '#   2 X_IMAGE         Object position along x   [pixel]',
         '#   3 Y_IMAGE         Object position along y   [pixel]',
     ]
-    lines += [f'{i:10d} {row["x"] + 1:10.4f} {row["y"] + 1:10.4f}' for i, row in enumerate(galaxies, start=1)]
+    lines += [
+        f'{i:10d} {row["x"] + 1:10.4f} {row["y"] + 1:10.4f}'
+        for i, row in enumerate(galaxies, start=1)
+    ]
     text.write_text('\n'.join(lines) + '\n')
     head = fits.BinTableHDU.from_columns(
         [fits.Column('Field Header Card', '1680A', array=[b'SIMPLE'])], name='LDAC_IMHEAD'
@@ -159,7 +194,13 @@ def test_sextractor_catalogues(encode, galaxies, tmp_path):
 
 @pytest.mark.parametrize(
     ('output', 'options'),
-    [('out.fits', {}), ('out.ecsv', {}), ('out.parquet', {}), ('out.vot', {}), ('out.h5', {'path': 'galvae'})],
+    [
+        ('out.fits', {}),
+        ('out.ecsv', {}),
+        ('out.parquet', {}),
+        ('out.vot', {}),
+        ('out.h5', {'path': 'galvae'}),
+    ],
 )
 def test_formats_of_the_output(encode, galaxies, tmp_path, output, options):
     galaxies['name'] = list('abcdef')
@@ -308,7 +349,9 @@ def test_bad_image(encode, field_files, catalog, tmp_path, change, message):
 def test_missing_files(encode, field_files, tmp_path, catalog):
     g, r, z = field_files.values()
     encode(images=[g, tmp_path / 'nothing.fits', z]).fails(2, 'nothing.fits: there is no such file')
-    encode(images=[tmp_path / 'nothing.parquet'], bands=None).fails(2, 'nothing.parquet: there is no such file')
+    encode(images=[tmp_path / 'nothing.parquet'], bands=None).fails(
+        2, 'nothing.parquet: there is no such file'
+    )
     encode('--catalog', tmp_path / 'nothing.fits').fails(2, 'nothing.fits: there is no such file')
     encode('--model', tmp_path / 'nothing.galvae').fails(2, 'nothing.galvae')
     encode('--model', 'nothing').fails(2, list_models()[0])
@@ -392,7 +435,12 @@ def no_positions(table):
 
 @pytest.mark.parametrize(
     ('change', 'message'),
-    [(no_numbers, "'petro_r90'"), (no_number_in_x, "'x'"), (vectors, "'x'"), (no_positions, 'no positions')],
+    [
+        (no_numbers, "'petro_r90'"),
+        (no_number_in_x, "'x'"),
+        (vectors, "'x'"),
+        (no_positions, 'no positions'),
+    ],
 )
 def test_bad_columns(encode, galaxies, tmp_path, change, message):
     change(galaxies)
@@ -405,7 +453,9 @@ def test_radius_column_that_is_not_there(encode, catalog):
     encode('--catalog', catalog, '--radius', 'size').fails(2, "no column 'size'")
 
 
-@pytest.mark.parametrize('content', [b'', b'\x00\x01\x02\xff' * 100, b'no table\nat all, here\n1 2 3\n', b'SIMPLE  = '])
+@pytest.mark.parametrize(
+    'content', [b'', b'\x00\x01\x02\xff' * 100, b'no table\nat all, here\n1 2 3\n', b'SIMPLE  = ']
+)
 @pytest.mark.parametrize('suffix', ['.fits', '.csv', '.ecsv', '.vot', '.parquet', '.h5', '.cat'])
 def test_bad_catalogue(encode, tmp_path, suffix, content):
     (tmp_path / f'bad{suffix}').write_bytes(content)
@@ -415,7 +465,7 @@ def test_bad_catalogue(encode, tmp_path, suffix, content):
 
 @pytest.mark.parametrize('kind', ['.csv', '.fits'])
 def test_duplicate_columns(encode, tmp_path, kind):
-    """The first of two columns of one name is used and keeps its name; or the file is refused in one line."""
+    """The first of two columns of one name is used; or the file is refused in one line."""
     path = tmp_path / f'twice{kind}'
     if kind == '.csv':
         path.write_text('x,y,x\n50,49,7\n143,61,7\n')
@@ -519,7 +569,12 @@ def test_options_of_sets(galvae, cutout_set, catalog, tmp_path):
     galvae('encode', cutout_set, *output, '--pixel-scale', '-1').fails(2, 'pixel_scale')
     assert galvae('encode', cutout_set, *output, '--pixel-scale', '0.4').code == 0
     assert Table.read(tmp_path / 'out.parquet')['galvae_radius'].unit == 'arcsec'
-    assert galvae('encode', cutout_set, *output, '--pixel-scale', '0.4', '--already-scaled', '--overwrite').code == 0
+    assert (
+        galvae(
+            'encode', cutout_set, *output, '--pixel-scale', '0.4', '--already-scaled', '--overwrite'
+        ).code
+        == 0
+    )
     assert Table.read(tmp_path / 'out.parquet')['galvae_radius'][0] == pytest.approx(25.0)
 
 
@@ -529,7 +584,17 @@ def test_folder_of_cutouts(galvae, field, tmp_path):
     cube = np.array([image.data[11:88, 12:89] for image in field.values()])
     fits.writeto(folder / 'a.fits', cube, fits.Header({'BUNIT': 'nmgy'}))
     (folder / 'b.fits').write_text('broken')
-    run = galvae('encode', folder, '--bands', 'g,r,z', '--pixel-scale', '0.262', '-o', tmp_path / 'out.ecsv', *FAST)
+    run = galvae(
+        'encode',
+        folder,
+        '--bands',
+        'g,r,z',
+        '--pixel-scale',
+        '0.262',
+        '-o',
+        tmp_path / 'out.ecsv',
+        *FAST,
+    )
     assert run.code == 0
     assert 'Traceback' not in run.err
     table = Table.read(tmp_path / 'out.ecsv')
@@ -571,7 +636,13 @@ def test_version(galvae):
 def test_doctor(galvae):
     run = galvae('doctor')
     assert run.code == 0
-    for word in (__version__, 'onnxruntime', 'threads', f'self-test of {get_model().id}', np.__version__):
+    for word in (
+        __version__,
+        'onnxruntime',
+        'threads',
+        f'self-test of {get_model().id}',
+        np.__version__,
+    ):
         assert word in run.out
 
 
@@ -633,14 +704,26 @@ def test_progress_bar_on_a_terminal(encode, galaxies, tmp_path, monkeypatch, n_r
 def shell(*words):
     command = [sys.executable, '-m', 'galvae_affiliated.scripts.main', *map(str, words)]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=120, env={**os.environ, 'PYTHONWARNINGS': 'default'}
+        command,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, 'PYTHONWARNINGS': 'default'},
     )
 
 
 def test_in_a_pipe(field_files, catalog, tmp_path):
     """No progress bar, no messages of libraries, nothing on the standard output."""
     done = shell(
-        'encode', *field_files.values(), '--bands', 'g,r,z', '--catalog', catalog, '-o', tmp_path / 'out.fits', *FAST
+        'encode',
+        *field_files.values(),
+        '--bands',
+        'g,r,z',
+        '--catalog',
+        catalog,
+        '-o',
+        tmp_path / 'out.fits',
+        *FAST,
     )
     assert done.returncode == 0
     assert done.stdout == ''

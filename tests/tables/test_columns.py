@@ -30,10 +30,14 @@ FORMATS = {
 def stack():
     rng = np.random.default_rng(3)
     x = np.arange(128) - 63.5
-    light = np.exp(-np.hypot(x[:, None], x[None]) / np.array([5.0, 10.0, 15.0, 20.0])[:, None, None])
+    light = np.exp(
+        -np.hypot(x[:, None], x[None]) / np.array([5.0, 10.0, 15.0, 20.0])[:, None, None]
+    )
     data = (0.8 * light[:, None] + 0.02 * rng.random((4, 3, 128, 128))).astype(np.float32)
     flags = np.array([0, GalvaeFlags.OFF_IMAGE, 0, GalvaeFlags.EDGE], dtype=np.int32)
-    return CutoutStack(data, np.full(4, 'composite'), flags, np.array([5.0, np.nan, 6.0, 7.0]), np.full(4, 0.262))
+    return CutoutStack(
+        data, np.full(4, 'composite'), flags, np.array([5.0, np.nan, 6.0, 7.0]), np.full(4, 0.262)
+    )
 
 
 @pytest.fixture(scope='module')
@@ -44,21 +48,34 @@ def table(stack):
 
 def test_rows_stay_in_order_and_unmeasured_ones_are_masked(table):
     assert list(table['name']) == ['a', 'b', 'c', 'd']
-    for name in ('galvae_latent', 'galvae_latent_err', 'galvae_pose', 'galvae_recon_chi2', 'bar_yes_fraction'):
+    for name in (
+        'galvae_latent',
+        'galvae_latent_err',
+        'galvae_pose',
+        'galvae_recon_chi2',
+        'bar_yes_fraction',
+    ):
         mask = np.ma.getmaskarray(table[name]).reshape(4, -1).all(axis=1)
         np.testing.assert_array_equal(mask, [False, True, False, False], err_msg=name)
-    assert table['galvae_flags'][1] & GalvaeFlags.OFF_IMAGE and table['galvae_flags'][3] & GalvaeFlags.EDGE
+    assert (
+        table['galvae_flags'][1] & GalvaeFlags.OFF_IMAGE
+        and table['galvae_flags'][3] & GalvaeFlags.EDGE
+    )
 
 
 def test_fractions_of_a_question_sum_to_one(table):
     for question, answers in get_model().questions.items():
-        total = sum(table[f'{question}_{answer}_fraction'][[0, 2, 3]].filled(np.nan) for answer in answers)
+        total = sum(
+            table[f'{question}_{answer}_fraction'][[0, 2, 3]].filled(np.nan) for answer in answers
+        )
         np.testing.assert_allclose(total, 1.0, atol=1e-5)
 
 
 def test_the_radius_is_in_arcsec_where_the_pixel_scale_is_known(table, stack):
     assert table['galvae_radius'].unit == 'arcsec'
-    np.testing.assert_allclose(table['galvae_radius'][[0, 2, 3]], stack.radius[[0, 2, 3]] * 0.262, rtol=1e-6)
+    np.testing.assert_allclose(
+        table['galvae_radius'][[0, 2, 3]], stack.radius[[0, 2, 3]] * 0.262, rtol=1e-6
+    )
 
 
 def test_every_column_states_model_description_and_ucd(table):
@@ -75,7 +92,9 @@ def test_every_column_states_model_description_and_ucd(table):
 def test_round_trip(table, kind, table_class, tmp_path):
     name, options = FORMATS[kind]
     table_class(table).write(tmp_path / name, format=kind, **options)
-    back = Table.read(tmp_path / name, format=kind, **({'path': 'galvae'} if kind == 'hdf5' else {}))
+    back = Table.read(
+        tmp_path / name, format=kind, **({'path': 'galvae'} if kind == 'hdf5' else {})
+    )
     for column in table.columns.values():
         if column.name in ('name', 'mag'):
             continue
@@ -83,8 +102,12 @@ def test_round_trip(table, kind, table_class, tmp_path):
         if column.dtype.kind == 'U' and kind == 'votable':  # where masked text is empty text
             assert [value or None for value in found.tolist()] == column.tolist()
             continue
-        np.testing.assert_array_equal(np.ma.getmaskarray(found), np.ma.getmaskarray(column), err_msg=column.name)
-        np.testing.assert_array_equal(np.ma.filled(found, 0), np.ma.filled(column, 0), err_msg=column.name)
+        np.testing.assert_array_equal(
+            np.ma.getmaskarray(found), np.ma.getmaskarray(column), err_msg=column.name
+        )
+        np.testing.assert_array_equal(
+            np.ma.filled(found, 0), np.ma.filled(column, 0), err_msg=column.name
+        )
         assert found.description == column.description
         assert found.meta['ucd'] == column.meta['ucd']
     np.testing.assert_array_equal(get_latents(back), get_latents(table))
@@ -102,7 +125,9 @@ def test_latents_read_from_fits_are_native_and_predict_the_same(table, tmp_path)
     back = Table.read(tmp_path / 'table.fits')
     assert get_latents(back).dtype.isnative
     again = add_morphology(back['name', 'galvae_latent'])
-    np.testing.assert_allclose(again['bar_yes_fraction'].filled(-1), table['bar_yes_fraction'].filled(-1), atol=1e-6)
+    np.testing.assert_allclose(
+        again['bar_yes_fraction'].filled(-1), table['bar_yes_fraction'].filled(-1), atol=1e-6
+    )
 
 
 @pytest.fixture(scope='module')
@@ -112,7 +137,9 @@ def other():
 
 
 def test_latents_of_another_model_are_refused(table, other):
-    with pytest.raises(ModelMismatchError, match=f'is of the model {get_model().id}; expected other@'):
+    with pytest.raises(
+        ModelMismatchError, match=f'is of the model {get_model().id}; expected other@'
+    ):
         get_latents(table, other)
     bare = Table({'galvae_latent': np.zeros((2, 40))})
     with pytest.raises(ModelMismatchError, match='not stated'):
