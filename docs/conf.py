@@ -1,21 +1,25 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Settings of the documentation; what is not set here comes from sphinx-astropy."""
 
-import re
 from configparser import ConfigParser
-from dataclasses import fields
 from importlib.metadata import version as installed_version
-from inspect import getdoc
+from importlib.util import find_spec
 from pathlib import Path
 
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
+from sphinx.ext.autodoc.mock import mock
+from sphinx.util.nodes import make_refnode
 from sphinx_astropy.conf.v3 import *
 
 from galvae_affiliated.training import TrainingConfig
 
 HERE = Path(__file__).parent
+
+# the reference of the training can be built without its libraries, which are large
+mock([name for name in ('torch', 'lightning', 'onnx', 'onnxscript', 'skl2onnx', 'pandas')
+      if find_spec(name) is None]).__enter__()
 
 setup_cfg = ConfigParser(interpolation=None)
 setup_cfg.read(HERE.parent / 'setup.cfg', encoding='utf-8')
@@ -49,42 +53,52 @@ toc_object_entries = False
 
 nitpicky = True
 # lines of "<role> <target>", for references that cannot be resolved
-nitpick_ignore = [tuple(line.split(None, 1)) for line in (HERE / 'nitpick-exceptions.txt').read_text().splitlines()
+exceptions = (HERE / 'nitpick-exceptions.txt').read_text().splitlines()
+nitpick_ignore = [tuple(line.split(None, 1)) for line in exceptions
                   if line.strip() and not line.startswith('#')]
 
 
 def keep_own_references(app, config):
-    """Without intersphinx, look only for the targets that this documentation itself has to provide."""
+    """Without intersphinx, look only for what this documentation itself has to provide."""
     if int(config.disable_intersphinx):
         config.nitpick_ignore_regex = [*config.nitpick_ignore_regex, (r'.*', rf'(?!{project}).*')]
 
 
+def find_documented(app, env, node, contnode):
+    """
+    A name of the package that is documented under another path: at the top level, or in a folder.
+
+    Docstrings name what is in their own module by its name alone.
+    """
+    target = node.get('reftarget', '')
+    name = target.rpartition('.')[2]
+    if node.get('refdomain') != 'py' or ('.' in target and not target.startswith(f'{project}.')):
+        return None
+    kinds = 'class', 'exception', 'function', 'data'
+    # a class has an entry for the module that defines it as well, of the same page
+    found = [entry for full, entry in env.get_domain('py').objects.items()
+             if full.rpartition('.')[2] == name and entry.objtype in kinds]
+    if len({entry.docname for entry in found}) != 1:
+        return None
+    place = found[0]
+    return make_refnode(app.builder, node['refdoc'], place.docname, place.node_id, contnode)
+
+
 class TrainingKeys(Directive):
-    """The keys of a section of a training run's TOML file, from the docstring and the defaults of `TrainingConfig`."""
+    """The keys of a section of a training run's TOML file, from the fields of its class."""
 
     required_arguments = 1
 
     def run(self):
         table = ['.. list-table::', '   :header-rows: 1', '   :widths: 25 18 57', '',
                  '   * - key', '     - default', '     - meaning']
-        attributes = getdoc(TrainingConfig).split('Attributes\n----------\n')[1]
-        defaults = {f.name: toml_value(f.default) for f in fields(TrainingConfig)
-                    if f.metadata['section'] == self.arguments[0]}
-        for names, meaning in re.findall(r'^(\w[\w, ]*) : .*\n((?:    .*\n?)+)', attributes, re.MULTILINE):
-            names = [name for name in names.split(', ') if name in defaults]
-            if names:
-                cells = lines_of(f'``{name}``' for name in names), lines_of(defaults.pop(name) for name in names)
-                table += [f'   * - {cells[0]}', f'     - {cells[1]}', f'     - {" ".join(meaning.split())}']
-        if defaults:
-            raise self.error(f'the docstring of TrainingConfig says nothing of {", ".join(defaults)}')
+        section = TrainingConfig.model_fields[self.arguments[0]].annotation
+        for name, field in section.model_fields.items():
+            table += [f'   * - ``{name}``', f'     - {toml_value(field.default)}',
+                      f'     - {field.description}']
         node = nodes.Element()
-        self.state.nested_parse(StringList('\n'.join(table).splitlines(), 'TrainingConfig'), self.content_offset, node)
+        self.state.nested_parse(StringList(table, 'TrainingConfig'), self.content_offset, node)
         return node.children
-
-
-def lines_of(words):
-    """A table's cell with a line a word, so that keys and defaults stand side by side."""
-    return '\n       '.join(f'| {word}' for word in words)
 
 
 def toml_value(value):
@@ -98,4 +112,5 @@ def toml_value(value):
 
 def setup(app):
     app.connect('config-inited', keep_own_references)
+    app.connect('missing-reference', find_documented)
     app.add_directive('training-keys', TrainingKeys)

@@ -4,7 +4,7 @@
 import importlib
 from importlib.util import find_spec
 
-TRAINING_PACKAGES = ('torch', 'lightning', 'onnx', 'onnxscript', 'pandas')
+TRAINING_PACKAGES = ('torch', 'lightning', 'onnx', 'onnxscript', 'pandas', 'pydantic')
 
 
 def check_training_installed(*more):

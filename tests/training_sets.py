@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""A tiny set of galaxies to train on, round ones and cigars, as a Parquet file and as a folder of FITS cutouts."""
+"""A tiny set of galaxies to train on, as a Parquet file and as a folder of FITS cutouts."""
 
 import io
 
@@ -46,7 +46,7 @@ PARQUET_LABELS = {
 def tiny(preset='guided', **options):
     """A configuration that trains in a second or two."""
     config = TrainingConfig.of_preset(preset)
-    single = {'n_pose': config.n_pose} if preset != 'guided' else {}
+    single = {'n_pose': config.model.n_pose} if preset != 'guided' else {}
     return TrainingConfig.of_preset(preset, **{**TINY, **single, **options})
 
 
@@ -99,7 +99,7 @@ def write_parquet(path, rows):
 
 
 def write_cube(path, i, side=64, scale=3.0):
-    """A FITS cutout of three planes, g, r and z in nanomaggies, that says nothing of its bands, unit or pixels."""
+    """A FITS cutout of g, r and z in nanomaggies, whose header states none of this."""
     noise = np.random.default_rng(i).normal(0, [[[0.001]], [[0.002]], [[0.005]]], (3, side, side))
     light = galaxy(i, side, scale) * np.array([0.6, 1.0, 1.5])[:, None, None]
     fits.writeto(path, (5.0 * light + noise).astype(np.float32))
@@ -122,7 +122,9 @@ def toml(**sections):
         if isinstance(x, bool):
             return str(x).lower()
         if isinstance(x, dict):
-            return '{' + ', '.join(f'"{k}" = {value(v)}' for k, v in x.items() if v is not None) + '}'
+            return (
+                '{' + ', '.join(f'"{k}" = {value(v)}' for k, v in x.items() if v is not None) + '}'
+            )
         if isinstance(x, (list, tuple)):
             return '[' + ', '.join(map(value, x)) + ']'
         return f"'{x}'" if isinstance(x, str) else repr(x)
@@ -136,12 +138,29 @@ def toml(**sections):
 def tiny_toml(preset='guided', data=None, **training):
     """Text of a TOML file of `tiny`."""
     single = ('n_pose',) if preset != 'guided' else ()
-    model = {k: TINY[k] for k in ('n_latents', 'n_pose', 'grid', 'widths', 'decoder_widths') if k not in single}
+    model = {
+        k: TINY[k]
+        for k in ('n_latents', 'n_pose', 'grid', 'widths', 'decoder_widths')
+        if k not in single
+    }
     training = {
         **{
             k: TINY[k]
-            for k in ('batch_size', 'steps', 'learning_rate', 'accelerator', 'precision', 'ema_decay', 'float16')
+            for k in (
+                'batch_size',
+                'steps',
+                'learning_rate',
+                'accelerator',
+                'precision',
+                'ema_decay',
+                'float16',
+            )
         },
         **training,
     }
-    return toml(data=data or {}, model={'preset': preset, **model}, augmentation={'max_shift': 1.0}, training=training)
+    return toml(
+        data=data or {},
+        model={'preset': preset, **model},
+        augmentation={'max_shift': 1.0},
+        training=training,
+    )

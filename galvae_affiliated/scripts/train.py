@@ -11,8 +11,8 @@ from galvae_affiliated.scripts._common import (
     add_overwrite_option,
     check_output,
     is_cutout_set,
-    is_interactive,
 )
+from galvae_affiliated.scripts._messages import is_interactive
 from galvae_affiliated.tables.files import read_catalog
 
 

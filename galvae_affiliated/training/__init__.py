@@ -1,6 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Train models on PyTorch and export them; needs the ``train`` extra."""
 
-from galvae_affiliated.training.config import PRESETS, TrainingConfig, read_config
+import lazy_loader
 
-__all__ = ['PRESETS', 'TrainingConfig', 'read_config']
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

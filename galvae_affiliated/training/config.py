@@ -1,22 +1,17 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The one place where a training run's numbers have their defaults, and the TOML file that changes them."""
+"""The one place where a run's numbers have their defaults, and the file that changes them."""
 
-import dataclasses
 import difflib
 import tomllib
-import types
-import typing
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
 
-__all__ = ['PRESETS', 'SECTIONS', 'TrainingConfig', 'read_config']
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError, model_validator
 
-NETWORKS = ('residual', 'light', 'xu2023')
-# options that name a file
-PATHS = ('source', 'labels', 'teacher', 'initial', 'distil_from')
-HEAD_KINDS = ('auto', 'network', 'dirichlet', 'logistic', 'forest')
-SECTIONS = ('data', 'model', 'loss', 'augmentation', 'training')
-# What each kind of model changes; a file changes more. See the documentation for what they are for.
+__all__ = ['PRESETS', 'AugmentationConfig', 'DataConfig', 'FitConfig', 'LossConfig', 'ModelConfig',
+           'TrainingConfig', 'read_config']
+
+# What each kind of model changes; a file changes more. See the documentation for their purposes.
 SINGLE_VIEW = {'views': 1, 'n_pose': 0, 'pose_beta': 0.0, 'votes_weight': 0.0, 'class_weight': 0.0,
                'contrast_weight': 0.0}
 PRESETS = {
@@ -27,268 +22,258 @@ PRESETS = {
     'light': {'network': 'light', 'decoder_widths': (160, 96, 48), 'learning_rate': 4e-3},
     'xu2023': {**SINGLE_VIEW, 'network': 'xu2023', 'beta': 1.0, 'free_bits': 0.0, 'dropout': 0.0},
 }
-# what a user of TOML calls them
-KINDS = {str: 'text', bool: 'true or false', int: 'a whole number', float: 'a number', dict: 'a table',
-         tuple: 'a list of whole numbers'}
+# what a user of TOML calls what was expected, by the type of pydantic's error
+EXPECTED = {
+    'string_type': 'text',
+    'bool_type': 'true or false',
+    'int_type': 'a whole number',
+    'int_from_float': 'a whole number',
+    'float_type': 'a number',
+    'finite_number': 'a finite number',
+    'dict_type': 'a table',
+    'model_type': 'a table',
+    'greater_than': 'a positive number',
+}
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Weight = Annotated[float, Field(ge=0.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(gt=0)]
+# TOML has lists and no tuples
+Widths = Annotated[tuple[Count, ...], Strict(False), Field(min_length=1)]
 
 
-def option(section, default):
-    """A field of `TrainingConfig` that stands in ``section`` of a TOML file."""
-    return field(default=default, metadata={'section': section})
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
+def _option(default, description, *, may_change=False, is_path=False):
     """
-    Everything that decides how a model is trained.
+    A field of a section.
 
-    Lengths in the image plane are in pixels of the model's grid.
-
-    Attributes
-    ----------
-    source : str
-        Where the galaxies are: a Parquet file, or a folder of FITS cutouts.
-    labels : str
-        A table with the labels of the galaxies in ``source``, joined by
-        ``id_column``, if they are not in ``source`` itself.
-    id_column : str
-        Column of ``labels`` with the identifiers; a FITS cutout's is its name.
-    questions : str or dict
-        'none', 'gz2' for the tree of Galaxy Zoo 2, or question to
-        ``{'answers': [...], 'parent': [question, answer]}``.
-    suffix : str
-        What the names of the vote columns carry after the question.
-    class_column : str
-        A column of coarse class names, the weaker guide.
-    split_column, train_split, validation_split : str
-        Column and its value for the galaxies to learn from and, if it has
-        one, for those held out.
-    validation_share : float
-        Share of the former held out where there is no ``validation_split``,
-        by a hash of the identifier.
-    random_sample_column, random_sample_factor : str, int
-        A column of booleans: galaxies that were not selected by their votes.
-        They are drawn so many times as often as the others with votes.
-    teacher, teacher_weight : str, float
-        A table of another network's vote fractions for galaxies that have no
-        votes, and their weight relative to votes.
-    max_unreadable : float
-        Share of the images that may be unreadable without an error.
-    bands : str
-        Bands of FITS cutouts in their order, such as 'g,r,z'.
-    unit, zero_point, pixel_scale, already_scaled, rendering : optional
-        See `~galvae_affiliated.encode_catalog` and ``galvae encode``.
-    field_of_view : float
-        Side of the model's frame in petroR90.
-    exposure : float
-        Brightness of the composites that flux is rendered to, relative to SDSS's.
-    preset : str
-        The kind of model: one of 'guided', 'beta-vae', 'vae', 'ae', 'light', 'xu2023'.
-    network : str
-        'residual', 'light' for separable convolutions, or 'xu2023' for the layers of Xu et al. (2023).
-    n_latents, n_pose : int
-        Length of the morphology vector and of the pose vector. Pose is what a
-        rotation, flip, shift or zoom of the image changes; two views of a
-        galaxy share their latents and differ in pose.
-    views : int
-        2: a second view of each galaxy is decoded from the latents of the
-        first. 1: each is decoded from its own.
-    sample_latents : bool
-        False makes a plain auto-encoder.
-    grid : int
-        Side of the square image that the encoder reads.
-    widths : tuple of int
-        Channels of the encoder's stages, from the finest to the coarsest.
-    depths : tuple of int
-        Blocks of the light encoder's stages.
-    decoder_widths : tuple of int
-        Channels of the decoder's stages, from the coarsest to the finest.
-    dropout : float
-        Dropout before the latents.
-    beta, pose_beta : float
-        Weight of the Kullback-Leibler divergence of latents and pose. 1 is the
-        evidence lower bound of a VAE; more is a beta-VAE.
-    free_bits : float
-        Nats a dimension that cost nothing.
-    kl_warmup_share : float
-        Share of the steps over which the divergence's weight grows from zero.
-    noise_aware : bool
-        Weigh an image's residuals by its own noise, so that a deep image
-        counts for more than a shallow one.
-    reconstruction_weight, votes_weight, class_weight, contrast_weight : float
-        Weights of the residuals, the vote likelihood, the coarse class, and
-        of telling a galaxy's second view from the other galaxies of the batch.
-    distil_weight : float
-        Weight of the divergence from the latents that are learnt from.
-    max_shift, max_zoom, color_jitter, sky_jitter, noise : float
-        Strength of the augmentation: pixels, natural logarithm of the factor,
-        the same for the colours, and additive levels of the [0, 1] composite.
-    psf : float
-        Widest Gaussian, standard deviation in pixels, that blurs a view.
-    blurred_share, cut_share : float
-        Share of the steps whose views are blurred, and of the views that lose
-        what is past a straight edge.
-    batch_size : int
-        Galaxies a step.
-    labelled_share : float
-        Share of a batch drawn from the galaxies with votes.
-    steps : int
-        Optimiser steps in which everything is learnt.
-    settling_steps : int
-        Steps after those, in which the decoder alone goes on learning from
-        latents without noise.
-    n_heads, head_steps : int
-        How many vote heads are fitted on the latents once these are learnt,
-        each from other weights, and the steps of each; the model gives their
-        mean. With no such head the one that guided the latents is kept.
-    head : {'network', 'dirichlet', 'logistic', 'forest', 'auto'}
-        Their kind: a small network, one with a Dirichlet-multinomial
-        likelihood, a logistic regression, a random forest, or the best of
-        the first three by a nested cross-validation.
-    n_volunteers : int
-        How many people a galaxy is shown to: the votes of a question that all
-        were asked. It tells how much of the scatter of fractions is chance.
-    learning_rate, weight_decay, warmup_share, ema_decay : float
-        AdamW with a linear warm-up and a cosine decay; the weights that are
-        exported are an exponential moving average.
-    random_state : int
-        Seeds the weights, the order of the galaxies and every augmentation.
-    validate_every, checkpoint_every : int
-        Steps between two looks at the held-out galaxies, and two checkpoints.
-    accelerator, devices, precision, strategy : str
-        As `lightning.Trainer` takes them.
-    initial : str
-        A checkpoint whose weights the run starts from.
-    distil_from : str
-        A checkpoint whose network, of the same frame and latents, is learnt
-        from: a smaller network learns the latents of a larger one.
-    half_weights : bool
-        Export weights in half precision, computed with in single precision.
-    float16 : bool
-        Export graphs too that compute in half precision, for GPUs.
+    ``may_change`` marks what may differ between two parts of a run that was killed, ``is_path``
+    the name of a file.
     """
+    marks = {'may_change': may_change or is_path, 'is_path': is_path}
+    return Field(default, description=description, json_schema_extra=marks)
 
-    source: str = option('data', '')
-    labels: str = option('data', '')
-    id_column: str = option('data', 'id_str')
-    questions: str | dict = option('data', 'none')
-    suffix: str = option('data', '')
-    class_column: str = option('data', '')
-    split_column: str = option('data', '')
-    train_split: str = option('data', 'train')
-    validation_split: str = option('data', '')
-    validation_share: float = option('data', 0.08)
-    random_sample_column: str = option('data', '')
-    random_sample_factor: int = option('data', 2)
-    teacher: str = option('data', '')
-    teacher_weight: float = option('data', 0.5)
-    max_unreadable: float = option('data', 0.01)
-    bands: str = option('data', '')
-    unit: str = option('data', '')
-    zero_point: float | None = option('data', None)
-    pixel_scale: float | None = option('data', None)
-    already_scaled: bool = option('data', False)
-    rendering: str = option('data', '')
-    field_of_view: float = option('data', 5.12)
-    exposure: float = option('data', 1.7)
 
-    preset: str = option('model', 'guided')
-    network: str = option('model', 'residual')
-    n_latents: int = option('model', 40)
-    n_pose: int = option('model', 8)
-    views: int = option('model', 2)
-    sample_latents: bool = option('model', True)
-    grid: int = option('model', 128)
-    widths: tuple[int, ...] = option('model', (48, 96, 192))
-    depths: tuple[int, ...] = option('model', (1, 3, 3))
-    decoder_widths: tuple[int, ...] = option('model', (160, 96, 64))
-    dropout: float = option('model', 0.1)
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra='forbid', strict=True, allow_inf_nan=False)
 
-    beta: float = option('loss', 35.0)
-    pose_beta: float = option('loss', 35.0)
-    free_bits: float = option('loss', 0.05)
-    kl_warmup_share: float = option('loss', 0.05)
-    noise_aware: bool = option('loss', False)
-    reconstruction_weight: float = option('loss', 1.0)
-    votes_weight: float = option('loss', 0.5)
-    class_weight: float = option('loss', 0.2)
-    contrast_weight: float = option('loss', 0.1)
-    distil_weight: float = option('loss', 1.0)
+    @classmethod
+    def marked(cls, mark):
+        """Names of the fields that have a mark: 'may_change' or 'is_path'."""
+        return [name for name, field in cls.model_fields.items() if field.json_schema_extra[mark]]
 
-    max_shift: float = option('augmentation', 4.0)
-    max_zoom: float = option('augmentation', 0.15)
-    color_jitter: float = option('augmentation', 0.08)
-    sky_jitter: float = option('augmentation', 0.02)
-    noise: float = option('augmentation', 0.02)
-    psf: float = option('augmentation', 1.2)
-    blurred_share: float = option('augmentation', 0.3)
-    cut_share: float = option('augmentation', 0.1)
 
-    batch_size: int = option('training', 64)
-    labelled_share: float = option('training', 0.5)
-    steps: int = option('training', 8000)
-    settling_steps: int = option('training', 0)
-    n_heads: int = option('training', 8)
-    head_steps: int = option('training', 1500)
-    head: str = option('training', 'network')
-    n_volunteers: int = option('training', 40)
-    learning_rate: float = option('training', 2e-3)
-    weight_decay: float = option('training', 0.02)
-    warmup_share: float = option('training', 0.04)
-    ema_decay: float = option('training', 0.998)
-    random_state: int = option('training', 20230)
-    validate_every: int = option('training', 500)
-    checkpoint_every: int = option('training', 500)
-    accelerator: str = option('training', 'auto')
-    devices: int = option('training', 1)
-    precision: str = option('training', 'bf16-mixed')
-    strategy: str = option('training', 'auto')
-    initial: str = option('training', '')
-    distil_from: str = option('training', '')
-    half_weights: bool = option('training', True)
-    float16: bool = option('training', True)
+class DataConfig(_Section):
+    """Section ``data`` of a `TrainingConfig`: images, labels and splits."""
 
-    def __post_init__(self):
-        if self.preset not in PRESETS:
-            raise ValueError(f'there is no preset {self.preset!r}; there are {", ".join(PRESETS)}')
-        if self.network not in NETWORKS:
-            raise ValueError(f'there is no network {self.network!r}; there are {", ".join(NETWORKS)}')
-        if self.head not in HEAD_KINDS:
-            raise ValueError(f'there is no head {self.head!r}; there are {", ".join(HEAD_KINDS)}')
-        if self.views not in (1, 2):
-            raise ValueError(f'views is {self.views}; expected 1 or 2')
-        for name in ('widths', 'depths', 'decoder_widths'):
-            if not getattr(self, name) or min(getattr(self, name)) < 1:
-                raise ValueError(f'{name} is {list(getattr(self, name))}; expected one positive number a stage')
+    source: str = _option(
+        '', 'Where the galaxies are: a Parquet file, or a folder of FITS cutouts.', is_path=True)
+    labels: str = _option(
+        '', 'A table with the labels of the galaxies in ``source``, joined by ``id_column``, if '
+        'they are not in ``source`` itself.', is_path=True)
+    id_column: str = _option(
+        'id_str', "Column of ``labels`` with the identifiers; a FITS cutout's is its name.")
+    questions: str | dict = _option(
+        'none', "``'none'``, ``'gz2'`` for the tree of Galaxy Zoo 2, or question to "
+        "``{'answers': [...], 'parent': [question, answer]}``.")
+    suffix: str = _option('', 'What the names of the vote columns carry after the question.')
+    class_column: str = _option('', 'A column of coarse class names, the weaker guide.')
+    split_column: str = _option('', 'Column that says which split a galaxy belongs to.')
+    train_split: str = _option('train', 'Its value for the galaxies to learn from.')
+    validation_split: str = _option('', 'Its value for those held out, if it has one.')
+    validation_share: Share = _option(
+        0.08, 'Share of the galaxies to learn from that is held out where there is no '
+        '``validation_split``, by a hash of the identifier.')
+    random_sample_column: str = _option(
+        '', 'A column of booleans: galaxies that were not selected by their votes.')
+    random_sample_factor: Count = _option(
+        2, 'How many times as often these are drawn as the others with votes.')
+    teacher: str = _option(
+        '', "A table of another network's vote fractions for galaxies that have no votes.",
+        is_path=True)
+    teacher_weight: Weight = _option(0.5, 'Weight of these relative to votes.')
+    max_unreadable: Share = _option(
+        0.01, 'Share of the images that may be unreadable without an error.')
+    bands: str = _option('', "Bands of FITS cutouts in their order, such as ``'g,r,z'``.")
+    unit: str = _option('', 'Unit of FITS cutouts, where their headers do not say it.')
+    zero_point: float | None = _option(None, 'AB zero point of FITS cutouts, in place of a unit.')
+    pixel_scale: Positive | None = _option(
+        None, 'Arcseconds a pixel, where the images do not say it.')
+    already_scaled: bool = _option(False, "The cutouts are at the model's scale already.")
+    rendering: str = _option(
+        '', 'The rendering of all cutouts, in place of one that is recognised; see '
+        '``galvae encode``.')
+    field_of_view: Positive = _option(5.12, "Side of the model's frame in petroR90.")
+    exposure: Positive = _option(
+        1.7, "Brightness of the composites that flux is rendered to, relative to SDSS's.")
+
+
+class ModelConfig(_Section):
+    """Section ``model`` of a `TrainingConfig`: what the networks look like."""
+
+    preset: Literal[*PRESETS] = _option('guided', 'The kind of model, which sets other defaults.')
+    network: Literal['residual', 'light', 'xu2023'] = _option(
+        'residual', "``'light'`` has separable convolutions, ``'xu2023'`` the layers of Xu et al. "
+        '(2023).')
+    n_latents: Count = _option(40, 'Length of the morphology vector.')
+    n_pose: Annotated[int, Field(ge=0)] = _option(
+        8, 'Length of the pose vector. Pose is what a rotation, flip, shift or zoom of the image '
+        'changes; two views of a galaxy share their latents and differ in pose.')
+    views: Literal[1, 2] = _option(
+        2, '2: a second view of each galaxy is decoded from the latents of the first. 1: each is '
+        'decoded from its own.')
+    sample_latents: bool = _option(True, 'False makes a plain auto-encoder.')
+    grid: Count = _option(128, 'Side of the square image that the encoder reads, in pixels.')
+    widths: Widths = _option(
+        (48, 96, 192), "Channels of the encoder's stages, from the finest to the coarsest.")
+    depths: Widths = _option((1, 3, 3), "Blocks of the light encoder's stages.")
+    decoder_widths: Widths = _option(
+        (160, 96, 64), "Channels of the decoder's stages, from the coarsest to the finest.")
+    dropout: Share = _option(0.1, 'Dropout before the latents.')
+
+    @model_validator(mode='after')
+    def _check_shapes(self):
         if self.network == 'light' and len(self.depths) != len(self.widths):
             raise ValueError(f'depths is {list(self.depths)} and widths {list(self.widths)}; '
                              'expected a depth a width')
         coarsest = 2 ** (1 + max(len(self.widths), len(self.decoder_widths)))
-        if self.grid < coarsest or self.grid % coarsest:
-            raise ValueError(f'a grid of {self.grid} pixels cannot be halved as often as the stages ask; '
-                             f'expected a multiple of {coarsest}')
+        if self.grid % coarsest:
+            raise ValueError(f'a grid of {self.grid} pixels cannot be halved as often as the '
+                             f'stages ask; expected a multiple of {coarsest}')
         if self.network == 'xu2023' and 256 % self.grid:
-            raise ValueError(f'the network xu2023 reads 256 pixels a side; a grid of {self.grid} does not divide it')
-        n_values, n_code = 3 * self.grid ** 2, self.n_latents + self.n_pose
-        if not 1 <= self.n_latents or not 0 <= self.n_pose or n_code > n_values:
-            raise ValueError(f'{self.n_latents} latents and {self.n_pose} of pose for the {n_values} values of an '
-                             f'image; expected at least one latent, and fewer in all than there are values')
-        for name in ('validation_share', 'labelled_share', 'warmup_share', 'kl_warmup_share', 'max_unreadable',
-                     'dropout', 'ema_decay', 'blurred_share', 'cut_share'):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f'{name} is {getattr(self, name)}; expected a number from 0 to 1')
-        for name in ('steps', 'batch_size', 'learning_rate', 'field_of_view', 'exposure', 'validate_every',
-                     'checkpoint_every', 'devices', 'random_sample_factor'):
-            if not getattr(self, name) > 0:
-                raise ValueError(f'{name} is {getattr(self, name)}; expected a positive number')
+            raise ValueError('the network xu2023 reads 256 pixels a side; '
+                             f'a grid of {self.grid} does not divide it')
+        n_values = 3 * self.grid ** 2
+        if self.n_latents + self.n_pose > n_values:
+            raise ValueError(f'{self.n_latents} latents and {self.n_pose} of pose for the '
+                             f'{n_values} values of an image; expected fewer in all')
+        return self
 
-    @property
-    def is_guided(self):
-        """bool: votes pull on the latents."""
-        return self.votes_weight > 0
+
+class LossConfig(_Section):
+    """Section ``loss`` of a `TrainingConfig`: what is minimised."""
+
+    beta: Weight = _option(
+        35.0, 'Weight of the Kullback-Leibler divergence of the latents. 1 is the evidence lower '
+        'bound of a VAE; more is a beta-VAE.')
+    pose_beta: Weight = _option(35.0, 'The same of the pose.')
+    free_bits: Weight = _option(0.05, 'Nats a dimension that cost nothing.')
+    kl_warmup_share: Share = _option(
+        0.05, "Share of the steps over which the divergence's weight grows from zero.")
+    noise_aware: bool = _option(
+        False, "Weigh an image's residuals by its own noise, so that a deep image counts for more "
+        'than a shallow one.')
+    reconstruction_weight: Weight = _option(1.0, 'Weight of the residuals.')
+    votes_weight: Weight = _option(0.5, 'Weight of the likelihood of the votes.')
+    class_weight: Weight = _option(0.2, 'Weight of the coarse class.')
+    contrast_weight: Weight = _option(
+        0.1, "Weight of telling a galaxy's second view from the other galaxies of the batch.")
+    distil_weight: Weight = _option(
+        1.0, 'Weight of the divergence from the latents that are learnt from.')
+
+
+class AugmentationConfig(_Section):
+    """
+    Section ``augmentation`` of a `TrainingConfig`: how views of a galaxy differ.
+
+    Lengths are in pixels of the model's grid.
+    """
+
+    max_shift: Weight = _option(4.0, 'Largest shift in pixels.')
+    max_zoom: Weight = _option(0.15, 'Natural logarithm of the largest zoom.')
+    color_jitter: Weight = _option(0.08, 'The same of the factors of brightness and colour.')
+    sky_jitter: Weight = _option(0.02, 'Level that is added to a composite in [0, 1].')
+    noise: Weight = _option(0.02, 'Largest noise of the same.')
+    psf: Weight = _option(
+        1.2, 'Widest Gaussian, standard deviation in pixels, that blurs a view.')
+    blurred_share: Share = _option(0.3, 'Share of the steps whose views are blurred.')
+    cut_share: Share = _option(0.1, 'Share of the views that lose what is past a straight edge.')
+
+
+class FitConfig(_Section):
+    """Section ``training`` of a `TrainingConfig`: steps, optimiser, heads and export."""
+
+    batch_size: Count = _option(64, 'Galaxies a step.')
+    labelled_share: Share = _option(
+        0.5, 'Share of a batch drawn from the galaxies with votes.')
+    steps: Count = _option(8000, 'Optimiser steps in which everything is learnt.')
+    settling_steps: Annotated[int, Field(ge=0)] = _option(
+        0, 'Steps after those, in which the decoder alone goes on learning from latents without '
+        'noise.')
+    n_heads: Annotated[int, Field(ge=0)] = _option(
+        8, 'How many vote heads are fitted on the latents once these are learnt, each from other '
+        'weights; the model gives their mean. With none the head that guided the latents is kept.',
+        may_change=True)
+    head_steps: Count = _option(1500, 'Steps of each.', may_change=True)
+    head: Literal['auto', 'network', 'dirichlet', 'logistic', 'forest'] = _option(
+        'network', 'Their kind: a small network, one with a Dirichlet-multinomial likelihood, a '
+        'logistic regression, a random forest, or the best of the first three by a nested '
+        'cross-validation.', may_change=True)
+    n_volunteers: Annotated[int, Field(ge=0)] = _option(
+        40, 'How many people a galaxy is shown to: the votes of a question that all were asked. '
+        'It sets how much of the scatter of fractions is chance.', may_change=True)
+    learning_rate: Positive = _option(2e-3, 'Highest learning rate of AdamW.')
+    weight_decay: Weight = _option(0.02, 'Its weight decay.')
+    warmup_share: Share = _option(
+        0.04, 'Share of the steps of the linear warm-up; after it the rate decays as a cosine.')
+    ema_decay: Share = _option(
+        0.998, 'Decay a step of the moving average of the weights, which is what is exported.')
+    random_state: int = _option(
+        20230, 'Seeds the weights, the order of the galaxies and every augmentation.')
+    validate_every: Count = _option(
+        500, 'Steps between two looks at the held-out galaxies.', may_change=True)
+    checkpoint_every: Count = _option(500, 'Steps between two checkpoints.', may_change=True)
+    accelerator: str = _option('auto', 'As `lightning.Trainer` takes it.', may_change=True)
+    devices: Count = _option(1, 'The same.', may_change=True)
+    precision: str = _option('bf16-mixed', 'The same.')
+    strategy: str = _option('auto', 'The same.', may_change=True)
+    initial: str = _option('', 'A checkpoint whose weights the run starts from.', is_path=True)
+    distil_from: str = _option(
+        '', 'A checkpoint whose network, of the same frame and latents, is learnt from: a smaller '
+        'network learns the latents of a larger one.', is_path=True)
+    half_weights: bool = _option(
+        True, 'Export weights in half precision, computed with in single precision.',
+        may_change=True)
+    float16: bool = _option(
+        True, 'Export graphs too that compute in half precision, for GPUs.', may_change=True)
+
+
+class TrainingConfig(BaseModel):
+    """
+    Everything that decides how a model is trained; it does not change once it is made.
+
+    No name of an option stands in two sections, so that people may leave out the section, in
+    `of_preset` and `replaced`.
+
+    Attributes
+    ----------
+    data : `~galvae_affiliated.training.config.DataConfig`
+    model : `~galvae_affiliated.training.config.ModelConfig`
+    loss : `~galvae_affiliated.training.config.LossConfig`
+    augmentation : `~galvae_affiliated.training.config.AugmentationConfig`
+    training : `~galvae_affiliated.training.config.FitConfig`
+
+    Raises
+    ------
+    ValueError
+        Naming each option that is wrong, what was given and what was expected.
+    """
+
+    model_config = ConfigDict(frozen=True, extra='forbid')
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    training: FitConfig = FitConfig()
+
+    def __init__(self, **sections):
+        try:
+            super().__init__(**sections)
+        except ValidationError as error:
+            raise ValueError('; '.join(_messages(error, sections))) from None
 
     @classmethod
-    def of_preset(cls, preset, **options):
+    def of_preset(cls, preset='guided', **options):
         """
         A preset with changes.
 
@@ -296,15 +281,47 @@ class TrainingConfig:
         ----------
         preset : str
         **options
-            Any attribute.
+            Any options, by their names alone.
 
         Returns
         -------
         config : `TrainingConfig`
         """
-        if preset not in PRESETS:
-            raise ValueError(f'there is no preset {preset!r}; there are {", ".join(PRESETS)}')
-        return cls(**{**PRESETS[preset], **options, 'preset': preset})
+        return cls(**_in_sections({**PRESETS.get(preset, {}), **options, 'preset': preset}))
+
+    def replaced(self, **options):
+        """
+        A copy with changes; a preset is not applied again.
+
+        Parameters
+        ----------
+        **options
+            Any options, by their names alone.
+
+        Returns
+        -------
+        config : `TrainingConfig`
+        """
+        changes = _in_sections(options)
+        return type(self)(**{name: {**dict(section), **changes.get(name, {})}
+                             for name, section in self})
+
+    def options(self):
+        """dict: All options by their names alone."""
+        return {name: value for _, section in self for name, value in section}
+
+    def marked(self, mark):
+        """list of str: Names of the options that have a mark, 'may_change' or 'is_path'."""
+        return [name for _, section in self for name in section.marked(mark)]
+
+    @property
+    def is_guided(self):
+        """bool: votes pull on the latents."""
+        return self.loss.votes_weight > 0
+
+
+_SECTIONS = {name: field.annotation for name, field in TrainingConfig.model_fields.items()}
+_SECTION_OF = {name: section for section, kind in _SECTIONS.items() for name in kind.model_fields}
 
 
 def read_config(path, **overrides):
@@ -318,7 +335,7 @@ def read_config(path, **overrides):
     ----------
     path : str or path
     **overrides
-        Attributes that go before the file's.
+        Options that go before the file's.
 
     Returns
     -------
@@ -328,51 +345,93 @@ def read_config(path, **overrides):
     ------
     ValueError
         If the file is not TOML, has an unknown section or key, or a value of
-        the wrong kind; the message names it.
+        the wrong kind or out of its range; the message names them all.
     """
     path = Path(path)
+    content = {**_read_toml(path)}
+    for section, kind in _SECTIONS.items():
+        values = content.get(section, {})
+        if isinstance(values, dict):
+            paths = [name for name in kind.marked('is_path')
+                     if values.get(name) and isinstance(values[name], str)]
+            content[section] = {**values, **{name: str(path.parent / values[name])
+                                             for name in paths}}
+    model = content['model']
+    preset = overrides.get('preset', model.get('preset') if isinstance(model, dict) else None)
+    defaults = _in_sections(PRESETS.get(preset, {}) if isinstance(preset, str) else {})
+    changes = _in_sections(overrides)
+    for section in _SECTIONS:
+        if isinstance(content[section], dict):
+            content[section] = {**defaults.get(section, {}), **content[section],
+                                **changes.get(section, {})}
     try:
-        content = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        raise FileNotFoundError(f'{path}: there is no such file') from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise ValueError(f'{path}: this is not a TOML file ({error})') from None
-    fields = {f.name: f for f in dataclasses.fields(TrainingConfig)}
-    options = {}
-    for section, values in content.items():
-        if section not in SECTIONS or not isinstance(values, dict):
-            raise ValueError(f'{path}: unknown section {section!r}; expected {", ".join(SECTIONS)}')
-        for key, value in values.items():
-            known = [f.name for f in fields.values() if f.metadata['section'] == section]
-            if key not in known:
-                raise ValueError(f'{path}: {unknown_key(key, section, known)}')
-            options[key] = checked(path, section, fields[key], value)
-    for key in PATHS:
-        if options.get(key):
-            options[key] = str(path.parent / options[key])
-    options |= overrides
-    try:
-        return TrainingConfig.of_preset(options.pop('preset', 'guided'), **options)
+        return TrainingConfig(**content)
     except ValueError as error:
         raise ValueError(f'{path}: {error}') from None
 
 
-def unknown_key(key, section, known):
-    near = difflib.get_close_matches(key, known, n=1)
-    hint = f'did you mean {near[0]!r}?' if near else f'there are {", ".join(known)}'
-    return f'unknown key {key!r} in section {section!r}; {hint}'
+def _read_toml(path):
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise FileNotFoundError(f'{path}: there is no such file') from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise ValueError(f'{path}: this is not a TOML file ({error})') from None
 
 
-def checked(path, section, field_, value):
-    """The value as the field's type; TOML has no tuples, and 1 is a float where one is expected."""
-    kinds = typing.get_args(field_.type) if isinstance(field_.type, types.UnionType) else (field_.type,)
-    for kind in kinds:
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
-        if typing.get_origin(kind) is tuple and isinstance(value, list):
-            if all(isinstance(x, int) for x in value):
-                return tuple(value)
-        elif isinstance(kind, type) and isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
-            return value
-    names = ' or '.join(KINDS.get(typing.get_origin(kind) or kind) for kind in kinds if kind is not types.NoneType)
-    raise ValueError(f'{path}: {section}.{field_.name} is {value!r}; expected {names}')
+def _in_sections(options):
+    """Options by section; a name that there is not is a wrong call."""
+    sections = {}
+    for name, value in options.items():
+        if name not in _SECTION_OF:
+            raise TypeError(f'there is no option {name!r}; {_nearest(name, _SECTION_OF)}')
+        sections.setdefault(_SECTION_OF[name], {})[name] = value
+    return sections
+
+
+def _nearest(name, known):
+    near = difflib.get_close_matches(name, known, n=1)
+    return f'did you mean {near[0]!r}?' if near else f'there are {", ".join(known)}'
+
+
+def _messages(error, sections):
+    """A line of each wrong option, from pydantic's errors, of which a list or union has several."""
+    found = {}
+    for one in error.errors():
+        found.setdefault(tuple(one['loc'][:2]), []).append(one)
+    for place, errors in found.items():
+        yield _message(place, errors, sections)
+
+
+def _message(place, errors, sections):
+    section, name, kind = place[0], place[-1], errors[0]['type']
+    if kind == 'value_error':
+        return str(errors[0]['ctx']['error'])
+    if len(place) == 1:
+        if kind == 'extra_forbidden':
+            return f'unknown section {section!r}; expected {", ".join(_SECTIONS)}'
+        return f'{section} is {sections[section]!r}; expected a table'
+    fields = _SECTIONS[section].model_fields
+    if kind == 'extra_forbidden':
+        return f'unknown key {name!r} in section {section!r}; {_nearest(name, fields)}'
+    value = sections[section][name]
+    if kind == 'literal_error' and isinstance(value, str):
+        expected = errors[0]['ctx']['expected'].replace("'", '').replace(' or ', ', ')
+        return f'there is no {name} {value!r}; there are {expected}'
+    expected = dict.fromkeys(_expectation(one, fields[name]) for one in errors)
+    return f'{section}.{name} is {value!r}; expected {" or ".join(expected)}'
+
+
+def _expectation(error, field):
+    kind, context = error['type'], error.get('ctx', {})
+    if kind == 'literal_error':
+        return context['expected']
+    if field.default.__class__ is tuple:
+        return 'a list of positive whole numbers'
+    if kind in ('greater_than_equal', 'less_than_equal'):
+        bounds = {key: getattr(mark, key) for mark in field.metadata for key in ('ge', 'le')
+                  if hasattr(mark, key)}
+        if 'le' in bounds:
+            return f'a number from {bounds["ge"]:g} to {bounds["le"]:g}'
+        return f'a number of at least {bounds["ge"]:g}'
+    return EXPECTED[kind]

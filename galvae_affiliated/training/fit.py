@@ -4,15 +4,25 @@
 from pathlib import Path
 
 import lightning
-import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
-from galvae_affiliated.training.checkpoints import LAST, RunFile, load_weights, resumed_step
-from galvae_affiliated.training.objectives.vae import DecoderSettling, VAEObjective
+from galvae_affiliated.training.checkpoints import (
+    LAST,
+    RunFile,
+    checkpoint_step,
+    read_checkpoint,
+    resumed_step,
+)
+from galvae_affiliated.training.data.module import GalaxyData
+from galvae_affiliated.training.networks.model import load_weights
+from galvae_affiliated.training.objectives.distil import Distillation
+from galvae_affiliated.training.objectives.settling import DecoderSettling
+from galvae_affiliated.training.objectives.vae import VAEObjective
 
 __all__ = ['fit_model', 'load_trained']
 
+OBJECTIVES = {'vae': VAEObjective, 'distil': Distillation, 'settling': DecoderSettling}
 
 
 def fit_model(config, galaxies, folder, *, logger=None, progress=False, callbacks=()):
@@ -22,19 +32,19 @@ def fit_model(config, galaxies, folder, *, logger=None, progress=False, callback
     Parameters
     ----------
     config : `~galvae_affiliated.training.TrainingConfig`
-    galaxies : `~galvae_affiliated.training.data.dataset.GalaxySet`
+    galaxies : `~galvae_affiliated.training.GalaxySet`
     folder : str or path
         For checkpoints and logs. A run whose last checkpoint is there goes on from it.
     logger : bool or `lightning.pytorch.loggers.Logger`, optional
         None writes ``metrics.csv`` into a folder ``log/from-STEP`` for each part of a run.
-    progress : bool, optional
-        Show a bar.
+    progress : bool or callable, optional
+        True shows a bar; a function is called with the steps done and those to do.
     callbacks : sequence of `lightning.Callback`, optional
         More of them.
 
     Returns
     -------
-    module : `Training`
+    module : `~galvae_affiliated.training.objectives.vae.VAEObjective`
         With the averaged weights, after the decoder has settled.
 
     Raises
@@ -42,49 +52,61 @@ def fit_model(config, galaxies, folder, *, logger=None, progress=False, callback
     ValueError
         If the run in ``folder`` had another configuration.
     """
+    folder, fit = Path(folder), config.training
     options = {'logger': logger, 'progress': progress, 'callbacks': callbacks}
-    module = fit_part(objective_of(config), config, galaxies, Path(folder), config.initial, **options)
-    if config.settling_steps:
-        module = fit_part(DecoderSettling, config, galaxies, Path(folder) / 'settling', Path(folder) / LAST, **options)
+    objective = OBJECTIVES['distil' if fit.distil_from else 'vae']
+    module = _fit_objective(objective, config, galaxies, folder, fit.initial, **options)
+    if fit.settling_steps:
+        module = _fit_objective(OBJECTIVES['settling'], config, galaxies, folder / 'settling',
+                                folder / LAST, **options)
         module.config = config
     return module
 
 
-def objective_of(config):
-    """The kind of `Training` that a configuration asks for."""
-    if not config.distil_from:
-        return VAEObjective
-    # which is built on this module
-    from galvae_affiliated.training.objectives.distil import Distillation
-
-    return Distillation
-
-
-def fit_part(kind, config, galaxies, folder, initial, *, logger, progress, callbacks):
-    """One part of a run, from the last checkpoint in its folder or from the ``initial`` one's weights."""
-    lightning.seed_everything(config.random_state)
+def _fit_objective(objective, config, galaxies, folder, initial, *, logger, progress, callbacks):
+    """One part of a run, from its last checkpoint or from the weights of the ``initial`` one."""
+    fit = config.training
+    lightning.seed_everything(fit.random_state)
     resume = folder / LAST if (folder / LAST).exists() else None
     start = resumed_step(resume, config) if resume else 0
-    module = kind(config, galaxies, start=start)
-    steps = module.config.steps
+    module = objective(config, galaxies)
+    data = GalaxyData(module.config, galaxies, start=start)
+    steps = module.config.training.steps
     if initial and not resume:
         load_weights(module.model, initial)
     if logger is None:
         # a logger replaces the file of an earlier part, so each part has its own
         logger = CSVLogger(folder, name='log', version=f'from-{start}')
-    checkpoints = ModelCheckpoint(folder, filename='{step}', every_n_train_steps=config.checkpoint_every,
-                                  save_last=True, save_on_train_epoch_end=True, enable_version_counter=False)
+    checkpoints = ModelCheckpoint(folder, filename='{step}', save_last=True,
+                                  every_n_train_steps=fit.checkpoint_every,
+                                  save_on_train_epoch_end=True, enable_version_counter=False)
+    callbacks = [RunFile(config, folder / LAST), EMAWeightAveraging(decay=fit.ema_decay),
+                 checkpoints, *callbacks]
+    if callable(progress):
+        callbacks.append(_Progress(progress, steps))
     trainer = lightning.Trainer(
-        accelerator=config.accelerator, devices=config.devices, strategy=config.strategy, precision=config.precision,
-        max_steps=steps, default_root_dir=folder, logger=logger, use_distributed_sampler=False,
-        callbacks=[RunFile(config, folder / LAST), EMAWeightAveraging(decay=config.ema_decay), checkpoints, *callbacks],
-        gradient_clip_val=5.0, log_every_n_steps=20, enable_progress_bar=progress, enable_model_summary=False,
-        num_sanity_val_steps=0, limit_val_batches=1.0 if len(galaxies.held_out) else 0, check_val_every_n_epoch=None,
-        val_check_interval=min(config.validate_every, max(steps - start, 1)))
-    trainer.fit(module, ckpt_path=resume)
+        accelerator=fit.accelerator, devices=fit.devices, strategy=fit.strategy,
+        precision=fit.precision, max_steps=steps, default_root_dir=folder, logger=logger,
+        use_distributed_sampler=False, callbacks=callbacks, gradient_clip_val=5.0,
+        log_every_n_steps=20, enable_progress_bar=progress is True, enable_model_summary=False,
+        num_sanity_val_steps=0, limit_val_batches=1.0 if len(galaxies.held_out) else 0,
+        check_val_every_n_epoch=None,
+        val_check_interval=min(fit.validate_every, max(steps - start, 1)))
+    trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     if len(galaxies.held_out) and module.diagnostics.get('step') != module.global_step:
-        trainer.validate(module, verbose=False)
+        trainer.validate(module, datamodule=data, verbose=False)
     return module
+
+
+class _Progress(lightning.Callback):
+    """Calls a function after every step."""
+
+    def __init__(self, update, steps):
+        self.update = update
+        self.steps = steps
+
+    def on_train_batch_end(self, trainer, *_):
+        self.update(trainer.global_step, self.steps)
 
 
 def load_trained(checkpoint, config, galaxies):
@@ -95,7 +117,7 @@ def load_trained(checkpoint, config, galaxies):
     ----------
     checkpoint : str or path
     config : `~galvae_affiliated.training.TrainingConfig`
-    galaxies : `~galvae_affiliated.training.data.dataset.GalaxySet`
+    galaxies : `~galvae_affiliated.training.GalaxySet`
         The set that it was trained on, for its questions and classes.
 
     Returns
@@ -104,7 +126,7 @@ def load_trained(checkpoint, config, galaxies):
     step : int
         Optimiser steps that it has had.
     """
-    saved = torch.load(checkpoint, weights_only=False, map_location='cpu')
+    saved = read_checkpoint(checkpoint)
     module = VAEObjective(config, galaxies)
     module.load_state_dict(saved['state_dict'])
-    return module.model.eval(), int(saved['global_step'])
+    return module.model.eval(), checkpoint_step(checkpoint, saved)

@@ -1,10 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """A configuration to a bundle, in one call."""
 
-import logging
 from pathlib import Path
 
-import numpy as np
 from lightning.pytorch.utilities import rank_zero_only
 
 from galvae_affiliated.training.build import build_bundle
@@ -12,11 +10,10 @@ from galvae_affiliated.training.data.dataset import read_galaxies
 from galvae_affiliated.training.data.labels import check_votes
 from galvae_affiliated.training.fit import fit_model
 
-__all__ = ['quiet_logging', 'train_model']
+__all__ = ['train_model']
 
 
-
-def train_model(config, run, *, name, stacks=None, cache=None, progress=False, **card):
+def train_model(config, folder, *, name, stacks=None, cache=None, progress=False, **card):
     """
     Train a model and make its bundle.
 
@@ -26,19 +23,19 @@ def train_model(config, run, *, name, stacks=None, cache=None, progress=False, *
     Parameters
     ----------
     config : `~galvae_affiliated.training.TrainingConfig`
-    run : str or path
-        Folder of the run: checkpoints, logs, rendered images.
+    folder : str or path
+        Of the run: checkpoints, logs, rendered images.
     name : str
         Name of the model, which is written on every column that it makes.
     stacks : iterable of (list of str, `~galvae_affiliated.CutoutStack`), optional
-        Identifiers and cutouts to train on, in place of ``config.source``.
+        Identifiers and cutouts to train on, in place of ``config.data.source``.
     cache : str or path, optional
         Folder of the rendered images, if several runs shall share them.
-    progress : bool, optional
-        Show a bar.
+    progress : bool or callable, optional
+        True shows a bar; a function is called with the steps done and those to do.
     **card
         ``description``, ``version``, ``license`` and ``about``, as
-        `~galvae_affiliated.training.build.build_bundle` takes them.
+        `~galvae_affiliated.training.build_bundle` takes them.
 
     Returns
     -------
@@ -52,23 +49,12 @@ def train_model(config, run, *, name, stacks=None, cache=None, progress=False, *
     ParityError
         If the exported graphs do not give what PyTorch gives.
     """
-    run = Path(run)
-    galaxies = read_galaxies(config, run / 'cache' if cache is None else cache, stacks=stacks)
+    folder = Path(folder)
+    galaxies = read_galaxies(config, folder / 'cache' if cache is None else cache, stacks=stacks)
     if galaxies.votes:
-        known = np.concatenate([galaxies.train, galaxies.held_out])
-        known = known[galaxies.has_votes[known]]  # a teacher's fractions are no votes
-        votes = galaxies.votes.values()
-        check_votes(galaxies.votes, [v.fractions[known] for v in votes], [v.weight[known] for v in votes])
-    module = fit_model(config, galaxies, run, progress=progress)
+        votes = [one.subset(galaxies.voted) for one in galaxies.votes.values()]
+        check_votes(galaxies.votes, [v.fractions for v in votes], [v.weight for v in votes])
+    module = fit_model(config, galaxies, folder, progress=progress)
     if rank_zero_only.rank:
         return None
     return build_bundle(module, galaxies, name=name, **card)
-
-
-def quiet_logging():
-    """The package's warnings on the standard error stream, and no chatter of the libraries; for the command line."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter('galvae: warning: %(message)s'))
-    logging.getLogger('galvae_affiliated').handlers = [handler]
-    for name in ('lightning', 'lightning.pytorch', 'lightning.fabric', 'torch.onnx'):
-        logging.getLogger(name).setLevel(logging.ERROR)

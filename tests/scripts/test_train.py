@@ -8,15 +8,13 @@ import pytest
 from astropy.table import Table
 from PIL import Image
 
-torch = pytest.importorskip('torch')
+pytest.importorskip('torch')
 pytest.importorskip('lightning')
 
 from training_sets import PARQUET_LABELS, QUESTIONS, rows, tiny_toml, write_parquet
 
 from galvae_affiliated import get_model
 from galvae_affiliated.plotting import elbow
-from galvae_affiliated.training.evaluate.images import noiseless_ssim
-from galvae_affiliated.training.networks.noise import noise_level
 
 # Lightning warns of few workers and of a small set, as it should
 pytestmark = [
@@ -32,18 +30,24 @@ def train(training_galvae, tmp_path):
 
     def function(text, *words):
         (tmp_path / 'run.toml').write_text(text)
-        return training_galvae('train', tmp_path / 'run.toml', '-o', tmp_path / 'model.galvae', *words)
+        return training_galvae(
+            'train', tmp_path / 'run.toml', '-o', tmp_path / 'model.galvae', *words
+        )
 
     return function
 
 
-def test_train_on_a_parquet_set_and_encode_with_the_model(trained, training_galvae, tiny_parquet, tmp_path):
+def test_train_on_a_parquet_set_and_encode_with_the_model(
+    trained, training_galvae, tiny_parquet, tmp_path
+):
     assert trained.code == 0
     assert trained.err == ''
     bundle = get_model(trained.path)
     assert trained.out == f'{bundle.id} written to {trained.path}\n'
     assert bundle.id.startswith('tiny@')
-    run = training_galvae('encode', tiny_parquet, '--model', trained.path, '-o', tmp_path / 'out.ecsv')
+    run = training_galvae(
+        'encode', tiny_parquet, '--model', trained.path, '-o', tmp_path / 'out.ecsv'
+    )
     assert run.code == 0
     table = Table.read(tmp_path / 'out.ecsv')
     assert table['galvae_latent'].shape == (48, 4)
@@ -78,7 +82,10 @@ SET = {**PARQUET_LABELS, 'source': 'tiny.parquet'}
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        (tiny_toml(data=SET, step=5), "unknown key 'step' in section 'training'; did you mean 'steps'?"),
+        (
+            tiny_toml(data=SET, step=5),
+            "unknown key 'step' in section 'training'; did you mean 'steps'?",
+        ),
         (tiny_toml(data=SET, steps='5'), "training.steps is '5'; expected a whole number"),
         (tiny_toml(data=SET, steps=0), 'steps is 0; expected a positive number'),
         (tiny_toml('gan', data=SET), "there is no preset 'gan'"),
@@ -90,7 +97,10 @@ SET = {**PARQUET_LABELS, 'source': 'tiny.parquet'}
         (tiny_toml(data={**SET, 'labels': 'none.csv'}), 'none.csv: there is no such file'),
         (tiny_toml(data={**SET, 'source': 'run.toml'}), 'this is not a Parquet file'),
         (tiny_toml(data={**SET, 'train_split': 'all'}), "no galaxy of split 'all'; it has train"),
-        (tiny_toml(data={'source': '.', 'questions': QUESTIONS}), 'there is no FITS file in this folder'),
+        (
+            tiny_toml(data={'source': '.', 'questions': QUESTIONS}),
+            'there is no FITS file in this folder',
+        ),
         (tiny_toml('vae', data={}), 'there is no data.source'),
         ('{"steps": 5}', 'this is not a TOML file'),
     ],
@@ -108,9 +118,14 @@ def test_a_configuration_that_is_not_there(training_galvae, tmp_path):
 
 
 def test_too_many_unreadable_images(train, tmp_path):
-    damaged = [{**row, 'image': {'bytes': b'', 'path': ''}} if row['id_str'] == 'galaxy2' else row for row in rows()]
+    damaged = [
+        {**row, 'image': {'bytes': b'', 'path': ''}} if row['id_str'] == 'galaxy2' else row
+        for row in rows()
+    ]
     write_parquet(tmp_path / 'tiny.parquet', damaged)
-    train(tiny_toml(data=SET)).fails(2, '1 of 48 images cannot be read, more than the share of 0.01')
+    train(tiny_toml(data=SET)).fails(
+        2, '1 of 48 images cannot be read, more than the share of 0.01'
+    )
     assert not (tmp_path / 'model.galvae').exists()
     assert not list(tmp_path.glob('model.run/*.ckpt'))
 
@@ -129,18 +144,25 @@ def test_a_folder_that_is_not_there(training_galvae, tmp_path):
 
 def test_another_configuration_in_the_same_folder(train, trained, tiny_parquet, tmp_path):
     text = tiny_toml(data={**PARQUET_LABELS, 'source': str(tiny_parquet)}, random_state=1)
-    train(text, '--run', trained.run).fails(2, 'another configuration (random_state); take another folder')
+    train(text, '--run', trained.run).fails(
+        2, 'another configuration (random_state); take another folder'
+    )
     assert not (tmp_path / 'model.galvae').exists()
 
 
 @pytest.mark.parametrize('command', ['train', 'sweep'])
-def test_without_torch_one_line_says_what_to_install(training_galvae, monkeypatch, tmp_path, command):
+def test_without_torch_one_line_says_what_to_install(
+    training_galvae, monkeypatch, tmp_path, command
+):
     def found(name):
         return None if name in ('torch', 'onnx') else find_spec(name)
 
     monkeypatch.setattr('galvae_affiliated._optional.find_spec', found)
     (tmp_path / 'run.toml').write_text(tiny_toml(data=SET))
-    words = {'train': ['-o', tmp_path / 'out'], 'sweep': ['--folder', tmp_path / 'out', '--latents', '2,4']}
+    words = {
+        'train': ['-o', tmp_path / 'out'],
+        'sweep': ['--folder', tmp_path / 'out', '--latents', '2,4'],
+    }
     run = training_galvae(command, tmp_path / 'run.toml', *words[command])
     run.fails(1, "training needs torch, onnx: pip install 'galvae_affiliated[train]'")
 
@@ -148,9 +170,17 @@ def test_without_torch_one_line_says_what_to_install(training_galvae, monkeypatc
 @pytest.fixture
 def sweep(training_galvae, tiny_parquet, tmp_path):
     def function(latents, **data):
-        data = {'source': str(tiny_parquet), 'suffix': '-gz2', 'questions': QUESTIONS, 'validation_share': 0.5, **data}
+        data = {
+            'source': str(tiny_parquet),
+            'suffix': '-gz2',
+            'questions': QUESTIONS,
+            'validation_share': 0.5,
+            **data,
+        }
         (tmp_path / 'run.toml').write_text(tiny_toml('beta-vae', data=data, steps=10))
-        return training_galvae('sweep', tmp_path / 'run.toml', '--latents', latents, '--folder', tmp_path / 'sweep')
+        return training_galvae(
+            'sweep', tmp_path / 'run.toml', '--latents', latents, '--folder', tmp_path / 'sweep'
+        )
 
     return function
 
@@ -160,7 +190,15 @@ def test_sweep(sweep, tmp_path):
     run = sweep('8,2')
     assert run.code == 0 and run.err == ''
     table = Table.read(tmp_path / 'sweep' / 'sweep.ecsv')
-    assert set(table.colnames) == {'n_latents', 'active', 'mse', 'ssim', 'ssim_noiseless', 'auc', 'balanced_accuracy'}
+    assert set(table.colnames) == {
+        'n_latents',
+        'active',
+        'mse',
+        'ssim',
+        'ssim_noiseless',
+        'auc',
+        'balanced_accuracy',
+    }
     assert table['n_latents'].tolist() == [2, 8]
     assert np.all(table['active'] <= table['n_latents'])
     assert np.all((table['mse'] > 0) & (table['mse'] < 0.1))
@@ -169,7 +207,10 @@ def test_sweep(sweep, tmp_path):
         assert np.all((table[column] > 0.3) & (table[column] <= 1))
     with Image.open(tmp_path / 'sweep' / 'sweep.png') as picture:
         assert picture.width > 1000
-    assert {path.name for path in (tmp_path / 'sweep').glob('latents-*')} == {'latents-2', 'latents-8'}
+    assert {path.name for path in (tmp_path / 'sweep').glob('latents-*')} == {
+        'latents-2',
+        'latents-8',
+    }
     assert run.out.splitlines()[-1].startswith(('elbow at ', 'no elbow: '))
 
 
@@ -202,23 +243,3 @@ def test_the_elbow_of_known_curves():
 def test_an_error_that_does_not_fall_has_no_elbow():
     assert elbow(np.array([2, 4, 8]), [1.0, 0.5, 1.2]) is None
     assert elbow(np.array([2, 4]), [1.0, 1.0]) is None
-
-
-@pytest.mark.parametrize('sigma', [0.003, 0.05])
-def test_the_noise_of_known_images(sigma):
-    """A smooth galaxy is no noise."""
-    x = np.arange(128) - 63.5
-    light = 0.8 * np.exp(-(x[None] ** 2 + x[:, None] ** 2) / 800)
-    noise = np.random.default_rng(0).normal(size=(2, 3, 128, 128)) * np.array([1.0, 2.0]).reshape(2, 1, 1, 1)
-    images = light + sigma * noise
-    level = noise_level(torch.from_numpy(images)).numpy()
-    assert level.shape == (2, 3, 1, 1)
-    assert np.allclose(level[0], sigma, rtol=0.05) and np.allclose(level[1], 2 * sigma, rtol=0.05)
-
-
-def test_noise_sets_a_limit_to_the_similarity():
-    x = np.arange(64) - 31.5
-    clean = np.tile(0.8 * np.exp(-(x[None] ** 2 + x[:, None] ** 2) / 200), (2, 3, 1, 1))
-    noise = np.random.default_rng(0).normal(size=clean.shape)
-    assert noiseless_ssim(clean, clean) > 0.99
-    assert 0.99 > noiseless_ssim(clean, clean + 0.02 * noise) > noiseless_ssim(clean, clean + 0.1 * noise)

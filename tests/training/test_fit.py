@@ -10,16 +10,13 @@ import pytest
 torch = pytest.importorskip('torch')
 lightning = pytest.importorskip('lightning')
 
-from training_sets import GRID, PARQUET_LABELS, galaxy, tiny  # noqa: E402
+from training_sets import GRID, PARQUET_LABELS, tiny  # noqa: E402
 
 from galvae_affiliated.training import PRESETS  # noqa: E402
-from galvae_affiliated.training.checkpoints import load_weights  # noqa: E402
-from galvae_affiliated.training.config import TrainingConfig  # noqa: E402
-from galvae_affiliated.training.data.augment import random_view  # noqa: E402
 from galvae_affiliated.training.data.dataset import GalaxySet  # noqa: E402
+from galvae_affiliated.training.data.module import GalaxyData  # noqa: E402
 from galvae_affiliated.training.fit import fit_model, load_trained  # noqa: E402
-from galvae_affiliated.training.networks.model import GalaxyVAE  # noqa: E402
-from galvae_affiliated.training.objectives import losses  # noqa: E402
+from galvae_affiliated.training.networks.model import load_weights  # noqa: E402
 from galvae_affiliated.training.objectives.vae import VAEObjective  # noqa: E402
 
 # Lightning warns of few workers and of a small set, as it should
@@ -39,7 +36,9 @@ def weights_of(module):
 def assert_same(found, expected, **tolerance):
     assert found.keys() == expected.keys()
     for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, msg=name, **(tolerance or {'atol': 1e-5, 'rtol': 1e-5}))
+        torch.testing.assert_close(
+            found[name], value, msg=name, **(tolerance or {'atol': 1e-5, 'rtol': 1e-5})
+        )
 
 
 def loss_of(module, galaxies, step=0):
@@ -48,7 +47,9 @@ def loss_of(module, galaxies, step=0):
     with (
         torch.no_grad(),
         mock.patch.object(VAEObjective, 'global_step', step),
-        mock.patch.object(VAEObjective, 'trainer', types.SimpleNamespace(world_size=1, global_rank=0)),
+        mock.patch.object(
+            VAEObjective, 'trainer', types.SimpleNamespace(world_size=1, global_rank=0)
+        ),
         mock.patch.object(VAEObjective, 'log_dict'),
     ):
         return float(module.eval().training_step(batch, 0))
@@ -80,49 +81,62 @@ def test_the_loss_falls(tiny_set, unbroken):
 def test_a_checkpoint_holds_the_averaged_weights_that_a_run_returns(tiny_set, unbroken):
     module, folder = unbroken
     model, step = load_trained(folder / 'last.ckpt', TINY, tiny_set)
-    assert step == TINY.steps
+    assert step == TINY.training.steps
     assert_same(dict(model.state_dict()), weights_of(module))
 
 
-@pytest.mark.parametrize('steps', [(27,), (13, 33), (4,)], ids=str)
+@pytest.mark.parametrize('steps', [(27,), (13, 33), (4,), (13,)], ids=str)
 def test_a_killed_run_goes_on_and_ends_as_an_unbroken_one(tiny_set, unbroken, tmp_path, steps):
-    """Killed between two checkpoints, twice, and before the first one."""
+    """Killed between two checkpoints, twice, before the first one, and in the first half."""
     config = tiny(**PARQUET_LABELS, checkpoint_every=10)
     for step in steps:
         with kill_at(step), pytest.raises(Killed):
             fit_model(config, tiny_set, tmp_path, logger=False)
     resumed = fit_model(config, tiny_set, tmp_path, logger=False)
-    assert resumed.start == {27: 20, 33: 30, 4: 0}[steps[-1]]
+    assert resumed.trainer.datamodule.start == {27: 20, 33: 30, 4: 0, 13: 10}[steps[-1]]
     assert_same(weights_of(resumed), weights_of(unbroken[0]))
     assert resumed.diagnostics == unbroken[0].diagnostics
 
 
 def test_a_finished_run_is_not_trained_again(tiny_set, unbroken):
     module, folder = unbroken
-    with mock.patch('galvae_affiliated.training.data.augment.random_view', side_effect=AssertionError('a step was made')):
+    with mock.patch(
+        'galvae_affiliated.training.objectives.vae.random_view',
+        side_effect=AssertionError('a step was made'),
+    ):
         again = fit_model(TINY, tiny_set, folder, logger=False)
     assert_same(weights_of(again), weights_of(module))
     assert again.diagnostics == module.diagnostics
 
 
 def test_another_configuration_is_not_trained_in_the_same_folder(tiny_set, unbroken):
-    with pytest.raises(ValueError, match=r'another configuration \(beta, seed\); take another folder'):
-        fit_model(tiny(**PARQUET_LABELS, beta=3.0, random_state=1), tiny_set, unbroken[1], logger=False)
+    with pytest.raises(
+        ValueError, match=r'another configuration \(beta, random_state\); take another folder'
+    ):
+        fit_model(
+            tiny(**PARQUET_LABELS, beta=3.0, random_state=1), tiny_set, unbroken[1], logger=False
+        )
 
 
 def test_another_seed_learns_other_weights(tiny_set, unbroken, tmp_path):
     other = fit_model(tiny(**PARQUET_LABELS, random_state=1), tiny_set, tmp_path, logger=False)
     name = 'encoder.head.weight'
-    assert not torch.allclose(other.model.state_dict()[name], unbroken[0].model.state_dict()[name], atol=1e-2)
+    assert not torch.allclose(
+        other.model.state_dict()[name], unbroken[0].model.state_dict()[name], atol=1e-2
+    )
 
 
 def test_a_run_starts_from_another_ones_weights(tiny_set, unbroken, tmp_path):
     """Heads of other questions are new."""
     module, folder = unbroken
-    first = tiny('beta-vae', n_pose=2, steps=1, learning_rate=1e-9, initial=str(folder / 'last.ckpt'))
+    first = tiny(
+        'beta-vae', n_pose=2, steps=1, learning_rate=1e-9, initial=str(folder / 'last.ckpt')
+    )
     started = fit_model(first, tiny_set, tmp_path, logger=False)
     for part in ('encoder.head.weight', 'decoder.start.weight'):
-        torch.testing.assert_close(started.model.state_dict()[part], module.model.state_dict()[part])
+        torch.testing.assert_close(
+            started.model.state_dict()[part], module.model.state_dict()[part]
+        )
     with pytest.raises(ValueError, match=r'last\.ckpt: this checkpoint is of another network'):
         load_weights(torch.nn.Linear(2, 2), folder / 'last.ckpt')
 
@@ -130,7 +144,11 @@ def test_a_run_starts_from_another_ones_weights(tiny_set, unbroken, tmp_path):
 def test_the_settled_decoder_decodes_better_and_the_latents_stay(tiny_set, unbroken, tmp_path):
     settled = fit_model(tiny(**PARQUET_LABELS, settling_steps=20), tiny_set, tmp_path, logger=False)
     before, after = (weights_of(module) for module in (unbroken[0], settled))
-    changed = {name.split('.')[0] for name in before if not torch.allclose(before[name], after[name], atol=1e-6)}
+    changed = {
+        name.split('.')[0]
+        for name in before
+        if not torch.allclose(before[name], after[name], atol=1e-6)
+    }
     assert changed == {'decoder'}
     assert settled.diagnostics['mse'] < unbroken[0].diagnostics['mse']
 
@@ -138,7 +156,11 @@ def test_the_settled_decoder_decodes_better_and_the_latents_stay(tiny_set, unbro
 @pytest.mark.parametrize('preset', PRESETS)
 def test_presets_train(tiny_set, tmp_path, preset):
     # the layers of Xu et al. are many
-    options = {'batch_size': 2, 'validation_split': ''} if preset == 'xu2023' else {'noise_aware': preset == 'vae'}
+    options = (
+        {'batch_size': 2, 'validation_split': ''}
+        if preset == 'xu2023'
+        else {'noise_aware': preset == 'vae'}
+    )
     config = tiny(preset, steps=3, kl_warmup_share=0.0, **{**PARQUET_LABELS, **options})
     module = fit_model(config, tiny_set, tmp_path, logger=False)
     logged = {name: float(value) for name, value in module.trainer.callback_metrics.items()}
@@ -148,7 +170,7 @@ def test_presets_train(tiny_set, tmp_path, preset):
     assert all(np.isfinite(value) for value in logged.values()), logged
     assert (logged['pose_kl'] > 0) == config.is_guided
     assert len(module.diagnostics['nats a latent']) == 4
-    assert len(module.diagnostics['nats a pose']) == config.n_pose
+    assert len(module.diagnostics['nats a pose']) == config.model.n_pose
 
 
 def test_an_auto_encoder_draws_no_latents(tiny_set):
@@ -172,75 +194,14 @@ def test_a_collapsed_latent_is_counted_as_not_active(tiny_set):
     module = VAEObjective(TINY, tiny_set)
     torch.manual_seed(0)
     torch.nn.init.normal_(module.model.encoder.head.weight, std=10.0)
-    module.measure_held_out(7)
+    batches = GalaxyData(TINY, tiny_set).val_dataloader()
+    module.measure_held_out(batches, 7)
     assert module.diagnostics['active latents'] == 4 and module.diagnostics['active pose'] == 2
     with torch.no_grad():  # rows 1 and 5: the means of one latent and of one value of the pose
         module.model.encoder.head.weight[[1, 5]] = 0.0
-    module.measure_held_out(8)
+    module.measure_held_out(batches, 8)
     assert module.diagnostics['active latents'] == 3 and module.diagnostics['active pose'] == 1
     assert module.diagnostics['step'] == 8
-
-
-def test_active_units_vary_from_galaxy_to_galaxy():
-    spread = torch.tensor([1.0, 0.2, 0.05, 0.0])
-    mean = torch.linspace(-1, 1, 101)[:, None] * spread + 3.0
-    assert losses.active_units(mean) == 2
-    assert losses.active_units(mean, threshold=1e-6) == 3
-
-
-def test_a_deep_image_counts_for_more_than_a_shallow_one():
-    """Noise of standard deviation 0.5 is a variance of five floors: a sixth of the weight, wherever the galaxy is."""
-    generator = torch.Generator().manual_seed(0)
-    light = torch.from_numpy(galaxy(0, 64, 12.0)).float().expand(2, 3, 64, 64)
-    noise = torch.randn(2, 3, 64, 64, generator=generator) * torch.tensor([0.0, 0.5]).view(2, 1, 1, 1)
-    aperture = torch.ones(64, 64)
-    aperture[:, :8] = 0.0
-    weight = losses.noise_weights(light + noise, aperture)
-    assert (weight[:, :, :, :8] == 0).all()
-    inside = weight[:, :, 0, 8:]
-    assert (inside == inside[:, :, :1]).all()
-    assert inside[0, :, 0].tolist() == pytest.approx([1.0] * 3, abs=0.01)
-    assert inside[1, :, 0].tolist() == pytest.approx([1 / 6] * 3, rel=0.1)
-
-
-def test_residuals_are_averaged_over_what_counts():
-    image, target = torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 2, 2)
-    target[..., 0] = 0.5
-    loss, square = losses.reconstruction_loss(image, target, torch.ones(2, 2))
-    assert float(square) == pytest.approx(0.125)
-    assert float(loss) == pytest.approx(0.5 * np.log(0.125), abs=1e-4)
-    _, square = losses.reconstruction_loss(image, target, torch.tensor([1.0, 0.0]))
-    assert float(square) == pytest.approx(0.25)
-
-
-def test_vote_loss_is_least_at_the_voted_fractions():
-    voted, weight = [torch.tensor([[0.7, 0.3]])], [torch.ones(1)]
-    right = losses.vote_loss([torch.log(voted[0])], voted, weight)
-    for wrong in ([[0.5, 0.5]], [[0.9, 0.1]]):
-        assert losses.vote_loss([torch.log(torch.tensor(wrong))], voted, weight) > right
-    assert losses.vote_loss([torch.log(voted[0])], voted, [torch.zeros(1)]) == 0
-
-
-def test_galaxies_without_a_class_do_not_count():
-    logits = torch.tensor([[2.0, 0.0], [0.0, 2.0]])
-    both = losses.class_loss(logits, torch.tensor([0, 1]))
-    assert float(losses.class_loss(logits, torch.tensor([0, -1]))) == pytest.approx(float(both) / 2)
-    assert float(losses.class_loss(logits, torch.tensor([-1, -1]))) == 0
-
-
-def test_divergence_of_the_unit_normal_is_the_free_bits():
-    mean, logvar = torch.zeros(3, 5), torch.zeros(3, 5)
-    assert float(losses.divergence(mean, logvar, 0.0)) == pytest.approx(0.0)
-    assert float(losses.divergence(mean, logvar, 0.1)) == pytest.approx(0.5)
-    # mean 1: half a nat a dimension
-    assert float(losses.divergence(mean + 1, logvar, 0.0)) == pytest.approx(2.5)
-
-
-def test_contrast_is_least_where_a_galaxys_views_are_neighbours():
-    latent = 3.0 * torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
-    own = losses.contrast_loss(latent, latent + 0.01, torch.tensor(0.0))
-    others = losses.contrast_loss(latent, latent.roll(1, 0) + 0.01, torch.tensor(0.0))
-    assert own < 0.1 < others
 
 
 def test_the_weight_of_the_divergence_grows():
@@ -251,41 +212,3 @@ def test_the_weight_of_the_divergence_grows():
         with mock.patch.object(VAEObjective, 'global_step', step):
             weights.append(module.loss_weights()['kl'] * module.n_values)
     assert weights == pytest.approx([3.0, 15.0, 30.0, 30.0])
-
-
-IMAGES = torch.from_numpy(galaxy(1)).float().expand(16, 3, GRID, GRID)
-
-
-def test_a_view_is_the_same_for_the_same_seed():
-    first, second, other = (random_view(IMAGES, TINY, torch.Generator().manual_seed(s)) for s in (5, 5, 6))
-    for a, b in zip(first, second):
-        torch.testing.assert_close(a, b, equal_nan=True, atol=0, rtol=0)
-    assert (first[1] - other[1]).abs().max() > 0.1
-
-
-def test_a_view_keeps_the_light():
-    """A rotation moves light about; the sum stays."""
-    _, clean = random_view(IMAGES, tiny(max_shift=0.0, max_zoom=0.0), torch.Generator().manual_seed(5))
-    torch.testing.assert_close(clean.sum((1, 2, 3)), IMAGES.sum((1, 2, 3)), rtol=0.1, atol=0)
-    assert (clean - IMAGES).abs().max() > 0.1
-
-
-def test_views_lose_an_edge_as_often_as_is_asked():
-    never, always = (
-        random_view(IMAGES, tiny(cut_share=share), torch.Generator().manual_seed(5)) for share in (0.0, 1.0)
-    )
-    assert not torch.isnan(never[0]).any()
-    assert torch.isnan(always[0]).any((1, 2, 3)).float().mean() > 0.5
-    assert not torch.isnan(always[1]).any()
-
-
-@pytest.mark.parametrize('options', [{}, {'grid': 64, 'network': 'xu2023', 'n_pose': 0}], ids=['residual', 'xu2023'])
-def test_shapes_of_the_networks(options):
-    config = TrainingConfig(**options)
-    grid, n_code = config.grid, config.n_latents + config.n_pose
-    model = GalaxyVAE(config, [2, 3], n_classes=4).eval()
-    with torch.inference_mode():
-        mean, logvar = model.encoder(torch.zeros(2, 3, grid, grid))
-        assert mean.shape == logvar.shape == (2, n_code)
-        assert model.decoder(mean[:, :40], mean[:, 40:]).shape == (2, 3, grid, grid)
-        assert model.heads(mean[:, :40]).sum(1).tolist() == pytest.approx([2.0, 2.0])

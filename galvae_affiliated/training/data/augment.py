@@ -19,7 +19,7 @@ def random_view(images, config, generator):
     ----------
     images : (N, 3, H, W) float tensor in [0, 1]
         Composites.
-    config : `~galvae_affiliated.training.TrainingConfig`
+    config : `~galvae_affiliated.training.config.AugmentationConfig`
         The strengths.
     generator : `torch.Generator`
         Source of all random numbers.
@@ -30,7 +30,7 @@ def random_view(images, config, generator):
         What the encoder reads; NaN past an edge that was made missing.
     clean : (N, 3, H, W) tensor
         The same view before anything but its geometry changed: what the
-        decoder shall tell.
+        decoder shall give.
     """
     def uniform(*shape):
         return 2.0 * torch.rand(*shape, generator=generator) - 1.0
@@ -52,19 +52,21 @@ def random_view(images, config, generator):
     if torch.rand((), generator=generator) < config.blurred_share:
         # below a third of a pixel a Gaussian changes nothing
         least = config.psf / 3.0
-        view = blur(clean, least + (config.psf - least) * float(torch.rand((), generator=generator)))
+        share = float(torch.rand((), generator=generator))
+        view = _blur(clean, least + (config.psf - least) * share)
     gain = torch.exp(config.color_jitter * (normal(n, 1, 1, 1) + normal(n, 3, 1, 1)))
     power = torch.exp(config.color_jitter * normal(n, 1, 1, 1))
     view = gain * view.clamp(min=1e-4) ** power
     view = view + config.sky_jitter * normal(n, 3, 1, 1).abs() * (uniform(n, 1, 1, 1) > 0)
     noise = config.noise * uniform(n, 1, 1, 1).clamp(min=0.0)
-    # normal deviates are the slowest part of a view: a few fields of them, at each image's own strength
+    # normal deviates are the slowest part of a view: a few fields of them, at each image's own
+    # strength
     fields = normal(*images[:NOISE_FIELDS].shape)
     view = (view + noise * fields[torch.arange(n) % NOISE_FIELDS]).clamp(0.0, 1.0)
-    return lose_edge(view, uniform(n, 2), uniform(n), config.cut_share), clean
+    return _lose_edge(view, uniform(n, 2), uniform(n), config.cut_share), clean
 
 
-def blur(images, sigma):
+def _blur(images, sigma):
     """Convolve with a Gaussian of ``sigma`` pixels."""
     x = torch.arange(-3, 4, dtype=torch.float32)
     kernel = torch.exp(-0.5 * (x / sigma) ** 2)
@@ -73,7 +75,7 @@ def blur(images, sigma):
     return functional.conv2d(images, kernel.transpose(2, 3), padding=(3, 0), groups=3)
 
 
-def lose_edge(images, direction, depth, share):
+def _lose_edge(images, direction, depth, share):
     """Make everything past a random straight line missing, in a ``share`` of the images."""
     n, _, side, _ = images.shape
     x = torch.linspace(-1.0, 1.0, side)

@@ -12,7 +12,7 @@ from astropy.table import Table
 
 from galvae_affiliated.training.data.galaxy_zoo import GZ2_QUESTIONS
 
-__all__ = ['LEAST_GALAXIES', 'Votes', 'check_votes', 'question_tree', 'read_labels', 'read_votes', 'rows_with_votes', 'with_teacher']
+__all__ = ['Votes', 'check_votes', 'question_tree', 'read_labels', 'read_votes', 'with_teacher']
 
 LEAST_GALAXIES = 20  # with votes; fewer teach nothing
 
@@ -32,6 +32,10 @@ class Votes:
 
     fractions: np.ndarray
     weight: np.ndarray
+
+    def subset(self, rows):
+        """The votes of some of the galaxies."""
+        return Votes(self.fractions[rows], self.weight[rows])
 
 
 def question_tree(questions):
@@ -56,21 +60,25 @@ def question_tree(questions):
     if questions == 'none':
         return {}
     if questions == 'gz2':
-        return {name: {'answers': answers, 'parent': parent} for name, (parent, answers) in GZ2_QUESTIONS.items()}
+        return {name: {'answers': answers, 'parent': parent}
+                for name, (parent, answers) in GZ2_QUESTIONS.items()}
     if not isinstance(questions, dict):
-        raise ValueError(f"questions is {questions!r}; expected 'none', 'gz2' or a table of questions")
+        raise ValueError(f"questions is {questions!r}; expected 'none', 'gz2' or a table of "
+                         'questions')
     tree = {}
     for question, entry in questions.items():
         answers = entry.get('answers') if isinstance(entry, dict) else entry
         parent = entry.get('parent') if isinstance(entry, dict) else None
         if not isinstance(answers, list) or len(answers) < 2:
-            raise ValueError(f'question {question!r} has the answers {answers!r}; expected a list of two or more')
-        tree[question] = {'answers': [str(answer) for answer in answers], 'parent': parent}
+            raise ValueError(f'question {question!r} has the answers {answers!r}; expected a list '
+                             'of two or more')
+        tree[question] = {'answers': list(map(str, answers)), 'parent': parent}
     for question, entry in tree.items():
         if entry['parent'] is not None:
             above, answer = entry['parent']
             if above not in tree or answer not in tree[above]['answers']:
-                raise ValueError(f'question {question!r} follows {answer!r} to {above!r}, which is not in the tree')
+                raise ValueError(f'question {question!r} follows {answer!r} to {above!r}, which is '
+                                 'not in the tree')
     return tree
 
 
@@ -100,33 +108,39 @@ def read_labels(path, id_column):
         if path.suffix == '.parquet':
             columns = [name for name in pq.read_schema(path).names if name != 'image']
             labels = pq.read_table(path, columns=columns).to_pandas()
-            for name in [name for name in columns if f'{name}.mask' in columns]:  # as astropy writes masked columns
+            # as astropy writes masked columns
+            for name in [name for name in columns if f'{name}.mask' in columns]:
                 labels[name] = labels[name].mask(labels[f'{name}.mask'])
         else:
             table = Table.read(path)
             table.convert_bytestring_to_unicode()
-            labels = table[[name for name in table.colnames if table[name].ndim == 1]].to_pandas()
+            scalars = [name for name in table.colnames if table[name].ndim == 1]
+            labels = table[scalars].to_pandas()
     except (IORegistryError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
         reason = str(error).partition('\n')[0]  # past it astropy lists all formats
         raise ValueError(f'{path}: this table cannot be read ({reason})') from None
     if id_column not in labels:
-        raise ValueError(f'{path}: there is no column {id_column!r}; there are {", ".join(labels.columns[:12])}')
+        raise ValueError(f'{path}: there is no column {id_column!r}; there are '
+                         f'{", ".join(labels.columns[:12])}')
     ids = pd.Index([i.decode() if isinstance(i, bytes) else str(i) for i in labels[id_column]])
     if not ids.is_unique:
-        raise ValueError(f'{path}: {ids[ids.duplicated()][0]!r} is more than once in column {id_column!r}')
+        raise ValueError(f'{path}: {ids[ids.duplicated()][0]!r} is more than once in column '
+                         f'{id_column!r}')
     return labels.set_index(ids)
 
 
 def label_column(labels, name):
     """A column of the labels, or an error that names it."""
     if name not in labels:
-        raise ValueError(f'the labels have no column {name!r}; there are {", ".join(map(str, labels.columns[:12]))}')
+        there = ', '.join(map(str, labels.columns[:12]))
+        raise ValueError(f'the labels have no column {name!r}; there are {there}')
     return labels[name]
 
 
 def true_rows(labels, name):
-    """(N,) bool: rows where a column says so; a CSV file has the word, and a missing value is no."""
-    return label_column(labels, name).astype(str).str.lower().isin(['true', '1', '1.0']).to_numpy()
+    """(N,) bool: rows where a column is true, as a word too; a missing value is false."""
+    words = label_column(labels, name).astype(str).str.lower()
+    return words.isin(['true', '1', '1.0']).to_numpy()
 
 
 def read_votes(labels, tree, suffix=''):
@@ -157,7 +171,7 @@ def read_votes(labels, tree, suffix=''):
     for question, entry in tree.items():
         name = f'{question}{suffix}'
         if question == 'merging' and f'{name}_merger_fraction' not in labels:
-            votes[question] = merger_votes(labels, suffix)
+            votes[question] = _merger_votes(labels, suffix)
             continue
         columns = [label_column(labels, f'{name}_{answer}_fraction') for answer in entry['answers']]
         fractions = np.stack([c.to_numpy(np.float32, na_value=np.nan) for c in columns], axis=1)
@@ -167,10 +181,12 @@ def read_votes(labels, tree, suffix=''):
         wrong = (fractions < -1e-3) | (fractions > 1.001)
         if wrong.any():
             row = int(np.flatnonzero(wrong.any(axis=1))[0])
-            raise ValueError(f'{name}_{entry["answers"][wrong[row].argmax()]}_fraction is '
-                             f'{fractions[row][wrong[row]][0]:g} for {labels.index[row]}; expected 0 to 1')
+            answer = entry['answers'][wrong[row].argmax()]
+            raise ValueError(f'{name}_{answer}_fraction is {fractions[row][wrong[row]][0]:g} for '
+                             f'{labels.index[row]}; expected 0 to 1')
         known = np.isfinite(fractions).all(axis=1) & (weight > 0)
-        votes[question] = Votes(np.where(known[:, None], fractions, 0.0), np.where(known, weight, 0.0))
+        votes[question] = Votes(np.where(known[:, None], fractions, 0.0),
+                                np.where(known, weight, 0.0))
     return votes
 
 
@@ -198,15 +214,18 @@ def check_votes(questions, fractions, weights):
         if not len(given[weight > 0]):
             raise ValueError(f'question {question!r} has no votes')
         if answers.sum() < 2:
-            raise ValueError(f'question {question!r} has one answer only; there is nothing to tell apart')
+            raise ValueError(f'question {question!r} has one answer only; there is nothing to tell '
+                             'apart')
 
 
 def rows_with_votes(votes, n):
     """(N,) bool: a vote on any question is known."""
-    return np.any([v.weight > 0 for v in votes.values()], axis=0) if votes else np.zeros(n, dtype=bool)
+    if not votes:
+        return np.zeros(n, dtype=bool)
+    return np.any([v.weight > 0 for v in votes.values()], axis=0)
 
 
-def merger_votes(labels, suffix):
+def _merger_votes(labels, suffix):
     """A galaxy merges if most saw something odd and of the odd features 'merger' has most votes."""
     prefix = f'odd-feature{suffix}_'
     odd = [c for c in labels if c.startswith(prefix) and c.endswith('_fraction')]
@@ -245,9 +264,11 @@ def with_teacher(votes, predicted, tree, weight):
         reach[question] = known.astype(np.float32)
         if entry['parent'] is not None:
             above, answer = entry['parent']
-            reach[question] = reach[above] * predicted[above].fractions[:, tree[above]['answers'].index(answer)]
+            place = tree[above]['answers'].index(answer)
+            reach[question] = reach[above] * predicted[above].fractions[:, place]
         own, other = votes[question], predicted[question]
         stands_in = ~has_votes & known
-        merged[question] = Votes(np.where(stands_in[:, None], other.fractions, own.fractions),
-                                 np.where(stands_in, weight * reach[question], own.weight).astype(np.float32))
+        fractions = np.where(stands_in[:, None], other.fractions, own.fractions)
+        shares = np.where(stands_in, weight * reach[question], own.weight)
+        merged[question] = Votes(fractions, shares.astype(np.float32))
     return merged

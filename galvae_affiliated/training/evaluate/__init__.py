@@ -1,2 +1,2 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""TODO."""
+"""Scores of images, votes and quantities, for sweeps, model cards and benchmarks."""

@@ -2,35 +2,66 @@
 """How well images are decoded."""
 
 import numpy as np
+import torch
 from skimage.metrics import structural_similarity
 
-__all__ = ['noise_level']
+from galvae_affiliated.training.networks.noise import noise_level
+
+__all__ = ['image_mse', 'image_ssim', 'noiseless_ssim']
 
 
-
-def ssim_of(image, other):
-    """Structural similarity of two (3, H, W) composites."""
-    return structural_similarity(image, other, channel_axis=0, data_range=1.0)
-
-
-def noise_level(images):
+def image_mse(decoded, images, weight=1.0):
     """
-    Standard deviation of the noise of each image and channel, by Immerkaer's (1996) second differences.
+    Mean square residual of decoded images.
 
     Parameters
     ----------
-    images : (N, 3, H, W) array
+    decoded, images : (N, 3, H, W) arrays
+    weight : array that broadcasts to them, optional
+        How much each pixel counts.
 
     Returns
     -------
-    sigma : (N, 3, 1, 1) array
+    mse : float
     """
-    along = np.diff(np.diff(images, 2, axis=2), 2, axis=3)
-    return np.sqrt(np.pi / 2) / 6.0 * np.abs(along).mean(axis=(2, 3), keepdims=True)
+    weight = np.broadcast_to(weight, decoded.shape)
+    return float((weight * (decoded - images) ** 2).sum() / weight.sum())
+
+
+def image_ssim(decoded, images):
+    """
+    Mean structural similarity of composites in [0, 1].
+
+    Parameters
+    ----------
+    decoded, images : (N, 3, H, W) arrays
+
+    Returns
+    -------
+    ssim : float
+
+    References
+    ----------
+    Wang, Z. et al. 2004, IEEE Trans. Image Processing 13, 600.
+    """
+    return float(np.mean([structural_similarity(a, b, channel_axis=0, data_range=1.0)
+                          for a, b in zip(decoded, images)]))
 
 
 def noiseless_ssim(clean, images, *, random_state=0):
-    """Mean SSIM of ``clean`` with itself under the noise of ``images``: more than this is fitting noise."""
-    noise = noise_level(images) * np.random.default_rng(random_state).standard_normal(images.shape)
-    noisy = np.clip(clean + noise, 0.0, 1.0).astype(clean.dtype)
-    return float(np.mean([ssim_of(a, b) for a, b in zip(clean, noisy)]))
+    """
+    Similarity of images with themselves under the noise of others: more than this is fitted noise.
+
+    Parameters
+    ----------
+    clean, images : (N, 3, H, W) arrays
+        Composites without noise, and those whose noise is measured.
+    random_state : int, optional
+
+    Returns
+    -------
+    ssim : float
+    """
+    level = noise_level(torch.from_numpy(images)).numpy()
+    noise = level * np.random.default_rng(random_state).standard_normal(images.shape)
+    return image_ssim(clean, np.clip(clean + noise, 0.0, 1.0).astype(clean.dtype))

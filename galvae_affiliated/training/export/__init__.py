@@ -1,2 +1,2 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""TODO."""
+"""Trained networks as ONNX graphs in a bundle."""

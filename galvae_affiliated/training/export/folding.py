@@ -9,10 +9,9 @@ from torch import nn
 __all__ = ['in_half', 'reading_frames', 'writing_frames']
 
 
-
 def reading_frames(encoder, preprocess):
     """
-    An encoder whose first convolution does the normalisation too, which saves two passes over every image.
+    An encoder whose first convolution does the normalisation too: two passes over images less.
 
     Parameters
     ----------
@@ -23,8 +22,8 @@ def reading_frames(encoder, preprocess):
     Returns
     -------
     encoder : `torch.nn.Module`
-        A copy, or the same if its first layer is another or pads its input: beyond an edge lies zero, which is the
-        mean of normalised images and not of frames.
+        A copy, or the same if its first layer is another or pads its input: beyond an edge lies
+        zero, which is the mean of normalised images and not of frames.
     reads_frames : bool
         Whether it takes frames in place of normalised images.
     """
@@ -35,7 +34,8 @@ def reading_frames(encoder, preprocess):
     with torch.no_grad():
         weight = first.weight / preprocess.scale
         offset = -(weight * preprocess.centre).sum((1, 2, 3))
-        folded = nn.Conv2d(first.in_channels, first.out_channels, first.kernel_size, first.stride)
+        folded = nn.Conv2d(first.in_channels, first.out_channels, first.kernel_size,
+                           first.stride)
         folded.weight.copy_(weight)
         folded.bias.copy_(offset if first.bias is None else first.bias + offset)
     encoder.features[0] = folded.to(first.weight.device)
@@ -72,7 +72,7 @@ def writing_frames(decoder, preprocess):
     return decoder, True
 
 
-class Cast(nn.Module):
+class _Cast(nn.Module):
     """To another precision."""
 
     def __init__(self, dtype):
@@ -95,5 +95,5 @@ def in_half(network, name):
     """
     network = copy.deepcopy(network)
     layers = getattr(network, name).half()
-    setattr(network, name, nn.Sequential(Cast(torch.float16), *layers, Cast(torch.float32)))
+    setattr(network, name, nn.Sequential(_Cast(torch.float16), *layers, _Cast(torch.float32)))
     return network

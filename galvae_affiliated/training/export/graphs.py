@@ -10,11 +10,13 @@ from torch import nn
 
 from galvae_affiliated.exceptions import ParityError
 from galvae_affiliated.models._runner import GraphRunner
-from galvae_affiliated.models.bundle import SCHEMA_VERSION, SELF_TEST, ModelBundle, replaced_parts
+from galvae_affiliated.models.bundle import ModelBundle
+from galvae_affiliated.models.manifest import SCHEMA_VERSION
+from galvae_affiliated.models.self_test import PARTS, SELF_TEST, self_test
 from galvae_affiliated.training.export.folding import in_half, reading_frames, writing_frames
 from galvae_affiliated.training.networks.preprocess import Rendering, without_missing
 
-__all__ = ['export_bundle', 'export_graph']
+__all__ = ['edge_images', 'export_bundle', 'export_graph', 'random_latents', 'run_graph']
 
 OPSET = 18
 # largest absolute difference between PyTorch and ONNX Runtime, both in float32
@@ -25,11 +27,10 @@ HALF_PARITY = 0.02
 FLOAT16_PARITY = 0.1
 LEAST_HALVED = 1024  # values; smaller arrays (biases) would save nothing
 SELF_TEST_ROWS = 4
-POSTERIOR = ['latent_mean', 'latent_logvar', 'latent_pose']
-ENCODED = [*POSTERIOR, 'frame', 'weight']
+ENCODED = [*PARTS['encoder'].outputs, 'frame', 'weight']
 
 
-class EncoderGraph(nn.Module):
+class _EncoderGraph(nn.Module):
     """Image and rendering to the posterior, the pose, and the frame that the network saw."""
 
     def __init__(self, renderings, preprocess, encoder):
@@ -39,13 +40,15 @@ class EncoderGraph(nn.Module):
 
     def forward(self, image, rendering):
         filled, known = without_missing(image)
-        frame, weight = self.preprocess.frame(self.rendering.render_filled(filled, known, rendering), known)
-        mean, logvar = self.encoder(frame if self.reads_frames else self.preprocess.normalise(frame))
+        composite = self.rendering.render_filled(filled, known, rendering)
+        frame, weight = self.preprocess.frame(composite, known)
+        seen = frame if self.reads_frames else self.preprocess.normalise(frame)
+        mean, logvar = self.encoder(seen)
         n = self.encoder.n_latents
         return mean[:, :n], logvar[:, :n], mean[:, n:], frame, weight
 
 
-class DecoderGraph(nn.Module):
+class _DecoderGraph(nn.Module):
     """Latents and pose to a composite, in the frame of the encoder."""
 
     def __init__(self, preprocess, decoder):
@@ -55,7 +58,9 @@ class DecoderGraph(nn.Module):
 
     def forward(self, latent, pose):
         decoded = self.decoder(latent, pose)
-        return self.preprocess.within(decoded) if self.writes_frames else self.preprocess.composite(decoded)
+        if self.writes_frames:
+            return self.preprocess.within(decoded)
+        return self.preprocess.composite(decoded)
 
 
 def export_graph(module, inputs, outputs, *, half_weights=False, tolerance=None):
@@ -73,7 +78,8 @@ def export_graph(module, inputs, outputs, *, half_weights=False, tolerance=None)
         Store the weights in half precision, which halves the file. They are
         computed with in single precision, so that every device runs the graph.
     tolerance : float, optional
-        Largest difference between PyTorch and the graph; None takes 1e-3, and 0.02 with ``half_weights``.
+        Largest difference between PyTorch and the graph; None takes 1e-3, and 0.02 with
+        ``half_weights``.
 
     Returns
     -------
@@ -87,55 +93,60 @@ def export_graph(module, inputs, outputs, *, half_weights=False, tolerance=None)
     tolerance = tolerance or (HALF_PARITY if half_weights else PARITY)
     module = module.eval().cpu().to(memory_format=torch.contiguous_format)
     rows = torch.export.Dim('rows', min=1, max=1 << 20)
-    program = torch.onnx.export(module, tuple(inputs.values()), dynamo=True, opset_version=OPSET, verbose=False,
-                                input_names=list(inputs), output_names=outputs,
-                                dynamic_shapes=tuple({0: rows} for _ in inputs))
+    program = torch.onnx.export(
+        module, tuple(inputs.values()), dynamo=True, opset_version=OPSET, verbose=False,
+        input_names=list(inputs), output_names=list(outputs),
+        dynamic_shapes=tuple({0: rows} for _ in inputs))
     buffer = io.BytesIO()
     program.save(buffer)
     model = onnx.load_from_string(buffer.getvalue())
-    strip_traces(model)
+    _strip_traces(model)
     if half_weights:
-        halve_weights(model)
+        _halve_weights(model)
     onnx.checker.check_model(model, full_check=True)
     graph = model.SerializeToString()
     for size in (1, 3, len(next(iter(inputs.values())))):
-        check_parity(module, graph, {k: v[:size] for k, v in inputs.items()}, outputs, tolerance)
+        _check_parity(module, graph, {k: v[:size] for k, v in inputs.items()}, outputs, tolerance)
     return graph
 
 
-def halve_weights(model):
-    """Store large arrays in half precision, each behind a node that casts it back, which is done once on loading."""
+def _halve_weights(model):
+    """Store large arrays in half precision, each behind a node that casts it back on loading."""
     casts = []
     for weights in model.graph.initializer:
         values = onnx.numpy_helper.to_array(weights)
-        if values.dtype == np.float32 and values.size >= LEAST_HALVED and np.abs(values).max() < np.finfo('f2').max:
+        is_large = values.dtype == np.float32 and values.size >= LEAST_HALVED
+        if is_large and np.abs(values).max() < np.finfo('f2').max:
             name = weights.name
-            weights.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), f'{name}.half'))
-            casts.append(onnx.helper.make_node('Cast', [f'{name}.half'], [name], to=onnx.TensorProto.FLOAT))
+            half = onnx.numpy_helper.from_array(values.astype(np.float16), f'{name}.half')
+            weights.CopyFrom(half)
+            casts.append(onnx.helper.make_node('Cast', [f'{name}.half'], [name],
+                                               to=onnx.TensorProto.FLOAT))
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
 
 
-def strip_traces(model):
+def _strip_traces(model):
     """Drop the exporter's notes: they hold paths of the machine that exported."""
     del model.metadata_props[:]
     model.doc_string = ''
-    strip_graph(model.graph)
+    _strip_graph(model.graph)
 
 
-def strip_graph(graph):
+def _strip_graph(graph):
     """Drop the notes of a graph, and of the graphs that its nodes choose from."""
-    for value in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
+    for value in (graph, *graph.node, *graph.value_info, *graph.input, *graph.output,
+                  *graph.initializer):
         value.doc_string = ''
         del value.metadata_props[:]
     for node in graph.node:
         for attribute in node.attribute:
             if attribute.HasField('g'):
-                strip_graph(attribute.g)
+                _strip_graph(attribute.g)
 
 
-def check_parity(module, graph, inputs, outputs, tolerance):
+def _check_parity(module, graph, inputs, outputs, tolerance):
     with torch.inference_mode():
         expected = module(*inputs.values())
     expected = expected if isinstance(expected, tuple) else (expected,)
@@ -143,12 +154,23 @@ def check_parity(module, graph, inputs, outputs, tolerance):
     for name, ours, theirs in zip(outputs, found, expected):
         difference = np.abs(ours - theirs.numpy())
         if not difference.max(initial=0.0) <= tolerance:
-            raise ParityError(f'{name} of {len(ours)} rows differs between PyTorch and ONNX Runtime by '
-                              f'{np.nanmax(difference):.2g}, more than {tolerance}')
+            raise ParityError(f'{name} of {len(ours)} rows differs between PyTorch and ONNX '
+                              f'Runtime by {np.nanmax(difference):.2g}, more than {tolerance}')
 
 
 def edge_images(grid, random_state=0):
-    """(8, 3, grid, grid) images to compare on: Sersic-like galaxies, missing pixels, empty, saturated, negative."""
+    """
+    Images to compare on: Sersic-like galaxies, missing pixels, empty, saturated, negative.
+
+    Parameters
+    ----------
+    grid : int
+    random_state : int, optional
+
+    Returns
+    -------
+    images : (8, 3, grid, grid) tensor
+    """
     rng = np.random.default_rng(random_state)
     x = np.arange(grid) - (grid - 1) / 2
     images = []
@@ -157,15 +179,16 @@ def edge_images(grid, random_state=0):
         minor = (-x[None] * np.sin(angle) + x[:, None] * np.cos(angle)) / ratio
         light = np.exp(-np.hypot(major, minor) / (0.1 * grid))
         images.append(light[None] * np.array([0.8, 0.6, 0.4])[:, None, None])
-    images = np.array(images + [np.zeros((3, grid, grid)), np.ones((3, grid, grid)) * 50.0, -images[0], images[1]])
+    empty = np.zeros((3, grid, grid))
+    images = np.array([*images, empty, empty + 50.0, -images[0], images[1]])
     images += 0.01 * rng.standard_normal(images.shape)
     images[7, :, :, : grid // 3] = np.nan
     images[2, 1] = np.nan
     return torch.from_numpy(images.astype(np.float32))
 
 
-def export_bundle(manifest, preprocess, model, heads=None, *, extra_images=None, half_weights=False,
-                  float16=False):
+def export_bundle(manifest, preprocess, model, heads=None, *, extra_images=None,
+                  half_weights=False, float16=False):
     """
     Make a bundle of trained networks.
 
@@ -193,51 +216,71 @@ def export_bundle(manifest, preprocess, model, heads=None, *, extra_images=None,
     ParityError
         If a graph does not give what PyTorch gives.
     """
-    grid, renderings = manifest['input']['grid'], manifest['renderings']
-    image = edge_images(grid)
+    renderings, sizes = manifest['renderings'], manifest['latents']
+    image = edge_images(manifest['input']['grid'])
     image = image if extra_images is None else torch.cat([image, extra_images])
     rendering = torch.arange(len(image)) % len(renderings)
-    latent = torch.randn(len(image), manifest['latents']['n_latents'], generator=torch.Generator().manual_seed(0))
-    pose = torch.randn(len(image), manifest['latents']['n_pose'], generator=torch.Generator().manual_seed(1))
-    forth, back = {'image': image, 'rendering': rendering}, {'latent': latent, 'pose': pose}
-    encoder, decoder = EncoderGraph(renderings, preprocess, model.encoder), DecoderGraph(preprocess, model.decoder)
-    parts = {'encoder.onnx': export_graph(encoder, forth, ENCODED, half_weights=half_weights),
-             'decoder.onnx': export_graph(decoder, back, ['composite'], half_weights=half_weights)}
+    inputs = {'encoder': {'image': image, 'rendering': rendering},
+              'decoder': {'latent': random_latents(len(image), sizes['n_latents']),
+                          'pose': random_latents(len(image), sizes['n_pose'], random_state=1)}}
+    modules = {'encoder': _EncoderGraph(renderings, preprocess, model.encoder),
+               'decoder': _DecoderGraph(preprocess, model.decoder)}
+    outputs = {'encoder': ENCODED, 'decoder': PARTS['decoder'].outputs}
+    graphs = {part: export_graph(module, inputs[part], outputs[part], half_weights=half_weights)
+              for part, module in modules.items()}
+    files = {f'{part}.onnx': graph for part, graph in graphs.items()}
     if float16:
-        encoder.encoder, decoder.decoder = in_half(encoder.encoder, 'features'), in_half(decoder.decoder, 'layers')
-        parts['encoder.float16.onnx'] = export_graph(encoder, forth, ENCODED, half_weights=half_weights,
-                                                     tolerance=FLOAT16_PARITY)
-        parts['decoder.float16.onnx'] = export_graph(decoder, back, ['composite'], half_weights=half_weights,
-                                                     tolerance=FLOAT16_PARITY)
+        modules['encoder'].encoder = in_half(modules['encoder'].encoder, 'features')
+        modules['decoder'].decoder = in_half(modules['decoder'].decoder, 'layers')
+        for part, module in modules.items():
+            files[f'{part}.float16.onnx'] = export_graph(
+                module, inputs[part], outputs[part], half_weights=half_weights,
+                tolerance=FLOAT16_PARITY)
     if heads is not None:
-        parts['heads.onnx'] = heads
-    inputs = {'image': image.half(), 'rendering': rendering, 'latent': latent, 'pose': pose}
-    parts[SELF_TEST] = self_test(parts, {name: value[:SELF_TEST_ROWS] for name, value in inputs.items()})
+        graphs['heads'] = files['heads.onnx'] = heads
+        inputs['heads'] = {'latent': inputs['decoder']['latent']}
+    # half precision keeps the file small
+    inputs['encoder']['image'] = image.half()
+    few = {part: {name: value[:SELF_TEST_ROWS].numpy() for name, value in given.items()}
+           for part, given in inputs.items()}
+    files[SELF_TEST] = self_test(graphs, few)
     manifest = {'schema_version': SCHEMA_VERSION, **manifest,
                 'weights': 'float16, computed with in float32' if half_weights else 'float32',
                 'export_tolerance': HALF_PARITY if half_weights else PARITY,
                 # a GPU computes with TensorFloat-32 and in another order
                 'self_test_tolerance': {'cpu': 2e-3, 'cuda': 5e-2, 'float16': FLOAT16_PARITY}}
-    return ModelBundle(*replaced_parts(manifest, parts, {}))
+    return ModelBundle.from_parts(manifest, files)
+
+
+def random_latents(n_rows, n_latents, *, random_state=0):
+    """
+    Latents of no galaxy, to compare and to test graphs on.
+
+    Parameters
+    ----------
+    n_rows, n_latents : int
+    random_state : int, optional
+
+    Returns
+    -------
+    latents : (n_rows, n_latents) tensor
+    """
+    generator = torch.Generator().manual_seed(random_state)
+    return torch.randn(n_rows, n_latents, generator=generator)
 
 
 def run_graph(graph, inputs, outputs):
-    """What a graph gives on the CPU; lists of arrays."""
-    return GraphRunner(graph, device='cpu')(inputs, outputs)
+    """
+    What a graph gives on the CPU.
 
+    Parameters
+    ----------
+    graph : bytes
+    inputs : dict of str to array
+    outputs : sequence of str
 
-def self_test(parts, inputs):
-    """Bytes of an NPZ with simulated inputs and what the graphs give for them on the CPU."""
-    inputs = {k: v.numpy() for k, v in inputs.items()}
-
-    def run(graph, names, outputs):
-        return run_graph(parts[f'{graph}.onnx'], {k: inputs[k] for k in names}, outputs)
-
-    vectors = dict(inputs)
-    vectors['encoded'], vectors['logvar'], vectors['encoded_pose'] = run('encoder', ('image', 'rendering'), POSTERIOR)
-    vectors['decoded'], = run('decoder', ('latent', 'pose'), ['composite'])
-    if 'heads.onnx' in parts:
-        vectors['fractions'], = run('heads', ('latent',), ['fractions'])
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **vectors)
-    return buffer.getvalue()
+    Returns
+    -------
+    values : list of array
+    """
+    return GraphRunner(graph, device='cpu')(inputs, list(outputs))

@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""What heads say, made honest: temperatures, offsets, scatter, and the thresholds of prediction sets."""
+"""Calibrated heads: temperatures, offsets, scatter, and the thresholds of prediction sets."""
 
 import math
 
@@ -9,12 +9,14 @@ from torch import nn
 from torch.nn import functional
 
 from galvae_affiliated.models.votes import ASKED
-from galvae_affiliated.training.objectives.losses import dirichlet_loss, vote_loss
+from galvae_affiliated.training.networks.vote_heads import dirichlet_loss, vote_loss
 
-__all__ = ['Calibration', 'VoteModel', 'calibrate', 'prediction_sets']
+__all__ = ['Calibration', 'calibrate', 'prediction_sets']
 
 LEAST_HELD_OUT = 20  # galaxies with votes; fewer say nothing of a temperature
-TEMPERATURE_PRIOR, SELECTION_PRIOR, SCATTER_PRIOR = 8.0, 1.0, 3.0
+TEMPERATURE_PRIOR = 8.0
+SELECTION_PRIOR = 1.0
+SCATTER_PRIOR = 3.0
 USUAL_CONCENTRATION = 10.0
 COVERAGES = [round(0.5 + 0.01 * i, 2) for i in range(50)]
 LEAST_FOR_SETS = 20
@@ -22,7 +24,7 @@ LEAST_FOR_SETS = 20
 
 class Calibration(nn.Module):
     """
-    Logits divided by a temperature a question and shifted by an offset an answer, and how much votes scatter.
+    Logits divided by a temperature a question, shifted by an offset an answer, and the scatter.
 
     A network is surer of the galaxies that it learnt from than of others; one
     number a question mends most of that (Guo et al. 2017). Where galaxies were
@@ -30,15 +32,15 @@ class Calibration(nn.Module):
     an offset of its logit mends that (Saerens et al. 2002). What the votes
     scatter beyond this is the concentration of a Dirichlet distribution.
 
-    References
-    ----------
-    Guo, C. et al. 2017, ICML (arXiv:1706.04599).
-    Saerens, M., Latinne, P., Decaestecker, C. 2002, Neural Computation 14, 21.
-
     Parameters
     ----------
     n_answers : list of int
     n_latents : int
+
+    References
+    ----------
+    Guo, C. et al. 2017, ICML (arXiv:1706.04599).
+    Saerens, M., Latinne, P., Decaestecker, C. 2002, Neural Computation 14, 21.
     """
 
     def __init__(self, n_answers, n_latents):
@@ -60,59 +62,39 @@ class Calibration(nn.Module):
         return self.scatter(latent).exp().clamp(0.5, 500.0)
 
 
-class VoteModel(nn.Module):
-    """
-    Heads and their calibration: latents to vote fractions and concentrations.
-
-    Parameters
-    ----------
-    heads : `torch.nn.Module`
-        With ``log_fractions``.
-    calibration : `Calibration`
-    """
-
-    def __init__(self, heads, calibration):
-        super().__init__()
-        self.heads, self.calibration = heads, calibration
-
-    def log_fractions(self, latent):
-        """List of (N, n_answers) log-fractions, a question each."""
-        return self.calibration.log_fractions(self.heads.log_fractions(latent))
-
-    def forward(self, latent):
-        """(N, n_latents) -> (N, n_columns) fractions, (N, n_questions) concentrations."""
-        fractions = torch.cat([x.exp() for x in self.log_fractions(latent)], dim=1)
-        return fractions, self.calibration.concentration(latent)
-
-
 def calibrate(logs, data, *, n_volunteers=40):
     """
     Find the calibration that makes votes most likely.
 
     The temperatures and offsets are those of the representative galaxies (see
-    `~galvae_affiliated.training.heads.networks.LabelledLatents`). Most of these are
+    `~galvae_affiliated.training.heads.labelled.LabelledLatents`). Most of these are
     galaxies that the encoder learnt from; how much less sure the heads should
     be of others is read from the galaxies held out.
 
     Parameters
     ----------
     logs : list of (N, n_answers) tensors
-        What heads say that did not learn from these galaxies; see `~galvae_affiliated.training.heads.networks.cross_fit`.
-    data : `~galvae_affiliated.training.heads.networks.LabelledLatents`
+        Log-fractions by heads that did not learn from these galaxies.
+    data : `~galvae_affiliated.training.heads.labelled.LabelledLatents`
     n_volunteers : int, optional
-        Votes of a question that everybody was asked; 0 and 1 say nothing of their scatter.
+        Votes of a question that everybody was asked; 0 and 1 hold nothing of their scatter.
 
     Returns
     -------
     calibration : `Calibration`
     """
     calibration = Calibration(data.n_answers, data.latent.shape[1])
-    temperature, offsets = calibration.log_temperature, list(calibration.offsets)
+    temperature = calibration.log_temperature
+    offsets = list(calibration.offsets)
 
     def fit(parameters, rows, prior):
-        some, own = data[rows], [log[rows] for log in logs]
-        minimise(lambda: vote_loss(calibration.log_fractions(own), some.fractions, some.weights), parameters,
-                 prior / len(some))
+        some = data[rows]
+        own = [log[rows] for log in logs]
+
+        def loss():
+            return vote_loss(calibration.log_fractions(own), some.fractions, some.weights)
+
+        _minimise(loss, parameters, prior / len(some))
 
     overfit = torch.zeros_like(temperature)
     if data.held_out.sum() >= LEAST_HELD_OUT and not data.held_out.all():
@@ -124,23 +106,25 @@ def calibrate(logs, data, *, n_volunteers=40):
     fit([temperature, *offsets], data.representative, SELECTION_PRIOR)
     temperature.add_(overfit)
     if n_volunteers > 1:
-        fit_scatter(calibration, logs, data, n_volunteers)
+        _fit_scatter(calibration, logs, data, n_volunteers)
     return calibration
 
 
-def fit_scatter(calibration, logs, data, n_volunteers):
+def _fit_scatter(calibration, logs, data, n_volunteers):
     """The concentrations at which the representative galaxies' votes are most likely."""
     some = data[data.representative]
     fractions = calibration.log_fractions([log[data.representative] for log in logs])
 
     def loss():
-        return dirichlet_loss(fractions, calibration.concentration(some.latent), some.fractions, some.weights,
-                              n_volunteers) * n_volunteers
+        concentration = calibration.concentration(some.latent)
+        return n_volunteers * dirichlet_loss(fractions, concentration, some.fractions, some.weights,
+                                             n_volunteers)
 
-    minimise(loss, [calibration.scatter.weight, calibration.scatter.bias], SCATTER_PRIOR / len(some))
+    parameters = [calibration.scatter.weight, calibration.scatter.bias]
+    _minimise(loss, parameters, SCATTER_PRIOR / len(some))
 
 
-def minimise(loss, parameters, prior):
+def _minimise(loss, parameters, prior):
     """The parameters at the least loss and prior, which is that they stay where they are."""
     centres = [parameter.clone() for parameter in parameters]
     for parameter in parameters:
@@ -149,7 +133,8 @@ def minimise(loss, parameters, prior):
 
     def closure():
         optimizer.zero_grad()
-        value = loss() + prior * sum(((p - c) ** 2).sum() for p, c in zip(parameters, centres))
+        moved = sum(((p - c) ** 2).sum() for p, c in zip(parameters, centres))
+        value = loss() + prior * moved
         value.backward()
         return value
 
@@ -158,7 +143,7 @@ def minimise(loss, parameters, prior):
         parameter.requires_grad_(False)
 
 
-def prediction_sets(logs, data, questions):
+def prediction_sets(logs, data):
     """
     Thresholds of split conformal prediction: how unlikely an answer may be and still be in the set.
 
@@ -168,25 +153,25 @@ def prediction_sets(logs, data, questions):
     votes (Sadinle et al. 2019), over the representative galaxies that at least
     half of their volunteers were asked of.
 
-    References
-    ----------
-    Sadinle, M., Lei, J., Wasserman, L. 2019, JASA 114, 223.
-
     Parameters
     ----------
     logs : list of (N, n_answers) tensors
         Calibrated log-fractions by heads that did not learn from these galaxies.
-    data : `~galvae_affiliated.training.heads.networks.LabelledLatents`
-    questions : list of str
+    data : `~galvae_affiliated.training.heads.labelled.LabelledLatents`
 
     Returns
     -------
     sets : dict
-        For the manifest: ``coverages``, and by question ``galaxies`` and ``thresholds``. A question that fewer than
-        20 galaxies were asked is left out.
+        For the manifest: ``coverages``, and by question ``galaxies`` and ``thresholds``. A
+        question that fewer than 20 galaxies were asked is left out.
+
+    References
+    ----------
+    Sadinle, M., Lei, J., Wasserman, L. 2019, JASA 114, 223.
     """
     found = {}
-    for question, log, fractions, weight in zip(questions, logs, data.fractions, data.weights):
+    answered = zip(data.questions, logs, data.fractions, data.weights)
+    for question, log, fractions, weight in answered:
         rows = data.representative & (weight >= ASKED)
         n = int(rows.sum())
         if n < LEAST_FOR_SETS:
@@ -195,5 +180,6 @@ def prediction_sets(logs, data, questions):
         scores = 1.0 - log[rows].exp().gather(1, winner)[:, 0].double().numpy()
         levels = np.minimum(np.ceil((n + 1) * np.array(COVERAGES)) / n, 1.0)
         thresholds = np.quantile(scores, levels, method='inverted_cdf')
-        found[question] = {'galaxies': n, 'thresholds': [round(float(t), 5) for t in thresholds]}
+        found[question] = {'galaxies': n,
+                           'thresholds': [round(float(t), 5) for t in thresholds]}
     return {'coverages': COVERAGES, 'questions': found}

@@ -1,71 +1,121 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Which kind of head to take, by nested cross-validation."""
 
-from functools import partial
+from sklearn.model_selection import GridSearchCV, cross_val_predict
 
-from galvae_affiliated.training.heads.networks import HEADS, cross_fit, fit_heads, mean_divergence
+from galvae_affiliated.training.heads.estimators import (
+    NETWORKS,
+    NetworkHeads,
+    TorchHeads,
+    folds,
+)
+from galvae_affiliated.training.heads.forest import ForestHeads
+from galvae_affiliated.training.heads.labelled import mean_divergence
 
-__all__ = ['best_weight_decay', 'choose_head', 'nested_scores']
+__all__ = ['ChosenHeads', 'head_estimator']
 
-FOLDS = 3
+WEIGHT_DECAYS = [0.02, 0.2]
+N_FOLDS = 3
 
 
-def choose_head(data, kind='auto', *, steps=500, n_volunteers=40, random_state=0):
+def head_estimator(kind='auto', *, n_members=8, steps=None, n_volunteers=40, n_trees=300,
+                   random_state=0):
     """
-    The kind of head, and its weight decay, that suit the data.
+    Heads of a kind, to be fitted.
 
     Parameters
     ----------
-    data : `~galvae_affiliated.training.heads.networks.LabelledLatents`
-    kind : {'auto', 'network', 'dirichlet', 'logistic'}, optional
-        'auto' takes the kind with the best score of a nested cross-validation.
-    steps, n_volunteers, random_state : int, optional
-        See `~galvae_affiliated.training.heads.networks.fit_heads`.
+    kind : {'auto', 'network', 'dirichlet', 'logistic', 'forest'}, optional
+        'auto' takes what a nested cross-validation prefers of the three in the middle.
+    n_members, steps : int, optional
+        Heads whose answers are averaged, and updates of each; None makes 300
+        for up to a thousand galaxies, and more for more, up to 1,500.
+    n_volunteers : int, optional
+        Votes of a question that everybody was asked; 0 or 1 if the labels are classes.
+    n_trees : int, optional
+        Of each question's forest.
+    random_state : int, optional
 
     Returns
     -------
-    kind : str
-    weight_decay : float
-    scores : dict of str to float
+    estimator : `~galvae_affiliated.training.heads.estimators.HeadEstimator`
+    """
+    if kind == 'forest':
+        return ForestHeads(n_trees, random_state=random_state)
+    # a Dirichlet-multinomial distribution differs where there are several votes a galaxy
+    compared = tuple(name for name in NETWORKS if n_volunteers > 1 or name != 'dirichlet')
+    kinds = compared if kind == 'auto' else (kind,)
+    if not set(kinds) <= set(NETWORKS):
+        raise ValueError(f'the head is {kind!r}; expected one of '
+                         f'{", ".join(["auto", *NETWORKS, "forest"])}')
+    return ChosenHeads(kinds, n_members=n_members, steps=steps, n_volunteers=n_volunteers,
+                       random_state=random_state)
+
+
+class ChosenHeads(TorchHeads):
+    """
+    Heads of the kind, and with the weight decay, that suit the galaxies best.
+
+    Kinds are scored on folds that neither their weights nor their weight decay were chosen on.
+
+    Parameters
+    ----------
+    kinds : sequence of {'network', 'dirichlet', 'logistic'}
+        A single one is not compared.
+    n_members, steps, n_volunteers, random_state : int, optional
+        See `head_estimator`; while they are compared, heads have one member and a third of the
+        steps.
+
+    Attributes
+    ----------
+    best_ : `~galvae_affiliated.training.heads.estimators.NetworkHeads`
+    scores_ : dict of str to float
         Divergence of each kind; empty if there was no choice. Less is better.
     """
-    options = {'steps': steps, 'n_volunteers': n_volunteers, 'random_state': random_state}
-    scores = {}
-    if kind == 'auto':
-        # a Dirichlet-multinomial distribution says something where there are several votes a galaxy
-        kinds = [name for name in HEADS if n_volunteers > 1 or name != 'dirichlet']
-        scores = nested_scores(data, kinds, **options)
-        kind = min(scores, key=scores.get)
-    return kind, best_weight_decay(data, kind, **options), scores
+
+    def __init__(self, kinds=tuple(NETWORKS), *, n_members=8, steps=None, n_volunteers=40,
+                 random_state=0):
+        self.kinds = kinds
+        self.n_members = n_members
+        self.steps = steps
+        self.n_volunteers = n_volunteers
+        self.random_state = random_state
+
+    def fit(self, data, y=None):
+        options = {'n_volunteers': self.n_volunteers, 'random_state': self.random_state}
+        steps = self.steps or min(max(300, len(data) // 3), 1500)
+        searches = {}
+        for kind in self.kinds:
+            quick = NetworkHeads(kind, n_members=1, steps=max(steps // 3, 1), **options)
+            searches[kind] = GridSearchCV(quick, {'weight_decay': WEIGHT_DECAYS},
+                                          cv=folds(N_FOLDS), error_score='raise')
+        self.scores_ = {}
+        if len(searches) > 1:
+            self.scores_ = {kind: _nested_divergence(search, data)
+                            for kind, search in searches.items()}
+        kind = min(self.kinds, key=self.scores_.get) if self.scores_ else self.kinds[0]
+        decay = searches[kind].fit(data).best_params_['weight_decay']
+        self.best_ = NetworkHeads(kind, n_members=self.n_members, steps=steps, weight_decay=decay,
+                                  **options).fit(data)
+        self.heads_ = self.best_.heads_
+        return self
+
+    def cross_log_proba(self, data):
+        return self.best_.cross_log_proba(data)
+
+    @property
+    def kind(self):
+        """str: Of the heads that were chosen."""
+        return self.best_.kind
+
+    @property
+    def about(self):
+        scores = {name: round(score, 4) for name, score in self.scores_.items()}
+        compared = {'nested cross-validation': scores} if scores else {}
+        return {**self.best_.about, **compared}
 
 
-def nested_scores(data, kinds, **options):
-    """
-    Score each kind on folds that neither its weights nor its weight decay were chosen on.
-
-    Parameters
-    ----------
-    data : `~galvae_affiliated.training.heads.networks.LabelledLatents`
-    kinds : list of str
-    **options
-        Of `~galvae_affiliated.training.heads.networks.fit_heads`.
-
-    Returns
-    -------
-    scores : dict of str to float
-        See `~galvae_affiliated.training.heads.networks.mean_divergence`.
-    """
-    def fit(kind, learnt):
-        decay = best_weight_decay(learnt, kind, **options)
-        return fit_heads(learnt, kind, n_members=1, weight_decay=decay, **options)
-
-    return {kind: mean_divergence(cross_fit(data, partial(fit, kind), folds=FOLDS), data) for kind in kinds}
-
-
-def best_weight_decay(data, kind, **options):
-    """The weight decay of a kind of head with the least divergence in a cross-validation."""
-    scores = {}
-    for decay in HEADS[kind][2]:
-        fit = partial(fit_heads, kind=kind, n_members=1, weight_decay=decay, **options)
-        scores[decay] = mean_divergence(cross_fit(data, fit, folds=FOLDS), data)
-    return min(scores, key=scores.get)
+def _nested_divergence(search, data):
+    """Divergence of the answers on folds that a search knew nothing of."""
+    logs = cross_val_predict(search, data, cv=folds(N_FOLDS), method='predict_log_proba')
+    return mean_divergence(data.split_answers(logs), data)

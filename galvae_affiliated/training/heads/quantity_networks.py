@@ -1,5 +1,5 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""Predictors of one quantity from features: a ridge regression, and small networks that learn what it leaves."""
+"""Predictors of a quantity: a ridge regression, and small networks that learn what it leaves."""
 
 import math
 
@@ -9,14 +9,19 @@ from sklearn.linear_model import RidgeCV
 from torch import nn
 from torch.nn import functional
 
-__all__ = ['Corrected', 'Networks', 'Ridge', 'apply_network', 'fit_networks', 'fit_ridge']
+__all__ = ['Corrected', 'Networks', 'Ridge', 'apply_predictor', 'fit_networks', 'fit_ridge']
 
-MEMBERS, HIDDEN = 4, 64
-BATCH, LEARNING_RATE, WEIGHT_DECAY = 128, 5e-3, 0.3
-EPOCHS, STEPS = 20, (800, 8000)  # how often a galaxy is seen, but at least and at most so many steps
+MEMBERS = 4
+HIDDEN = 64
+BATCH = 128
+LEARNING_RATE = 5e-3
+WEIGHT_DECAY = 0.3
+EPOCHS = 20  # how often a galaxy is seen
+STEPS = (800, 8000)  # at least and at most
 ALPHAS = np.logspace(-2, 4, 13)  # penalties of the ridge regression that are tried
-LOG_ERRORS = (-7.0, 2.0)  # range of the natural logarithm of a network's errors, in units of a target's spread
-LEAST_ERROR = 1e-6  # of a target that is exactly linear, in the same units
+# range of the natural logarithm of a network's errors, in units of a quantity's spread
+LOG_ERRORS = (-7.0, 2.0)
+LEAST_ERROR = 1e-6  # of a quantity that is exactly linear, in the same units
 
 
 class Ridge(nn.Module):
@@ -50,9 +55,11 @@ class Networks(nn.Module):
 
     @classmethod
     def untrained(cls, errors, n_features, generator):
-        """Networks that say zero with these errors, (n_networks,), until they learn."""
-        sizes, n = (n_features, HIDDEN, HIDDEN, 2), len(errors)
-        weights = [torch.randn(n, a, b, generator=generator) / math.sqrt(a) for a, b in zip(sizes, sizes[1:])]
+        """Networks that give zero with these errors, (n_networks,), until they learn."""
+        sizes = (n_features, HIDDEN, HIDDEN, 2)
+        n = len(errors)
+        weights = [torch.randn(n, a, b, generator=generator) / math.sqrt(a)
+                   for a, b in zip(sizes, sizes[1:])]
         biases = [torch.zeros(n, 1, b) for b in sizes[1:]]
         weights[-1][:] = 0.0
         biases[-1][:, 0, 1] = torch.log(errors)
@@ -60,10 +67,11 @@ class Networks(nn.Module):
 
     def subset(self, rows):
         """Some of the networks."""
-        return Networks(*([p.detach()[rows] for p in layers] for layers in (self.weights, self.biases)))
+        layers = (self.weights, self.biases)
+        return Networks(*([p.detach()[rows] for p in parameters] for parameters in layers))
 
     def forward(self, features):
-        """(n_networks, N) values and logarithms of errors; features are (n_networks or 1, N, n_features)."""
+        """(n_networks or 1, N, n_features) -> (n_networks, N) values and logarithms of errors."""
         for weight, bias in zip(self.weights[:-1], self.biases[:-1]):
             features = functional.silu(features @ weight + bias)
         features = features @ self.weights[-1] + self.biases[-1]
@@ -71,33 +79,36 @@ class Networks(nn.Module):
 
 
 class Corrected(nn.Module):
-    """A `Ridge` and `Networks` that tell what it leaves, and the error; it is larger where they disagree."""
+    """A `Ridge` and `Networks` of what it leaves; the error is larger where they disagree."""
 
     def __init__(self, ridge, networks):
         super().__init__()
-        self.ridge, self.networks = ridge, networks
+        self.ridge = ridge
+        self.networks = networks
 
     def forward(self, features):
         value, log_error = self.networks(features[None])
         mean = value.mean(0)
-        return self.ridge(features)[0] + mean, torch.sqrt((torch.exp(2 * log_error) + (value - mean) ** 2).mean(0))
+        variance = (torch.exp(2 * log_error) + (value - mean) ** 2).mean(0)
+        return self.ridge(features)[0] + mean, torch.sqrt(variance)
 
 
 @torch.no_grad()
-def apply_network(predictor, features):
+def apply_predictor(predictor, features):
     """Values and errors of features, as arrays."""
     return [x.numpy() for x in predictor(torch.from_numpy(features.astype(np.float32)))]
 
 
-def fit_ridge(features, target):
-    """A `Ridge` with the penalty, and the error, that each galaxy left out in turn tells."""
-    found = RidgeCV(ALPHAS).fit(features, target)
-    return Ridge(found.coef_, found.intercept_, math.sqrt(max(-found.best_score_, LEAST_ERROR ** 2)))
+def fit_ridge(features, value):
+    """A `Ridge` with the penalty, and the error, of a leave-one-out cross-validation."""
+    found = RidgeCV(ALPHAS).fit(features, value)
+    error = math.sqrt(max(-found.best_score_, LEAST_ERROR ** 2))
+    return Ridge(found.coef_, found.intercept_, error)
 
 
-def fit_networks(ridges, features, error, target, learnt_from, random_state):
+def fit_networks(ridges, features, error, value, learnt_from, random_state):
     """
-    Ensembles of networks that learn side by side, each ensemble from galaxies of its own what a ridge leaves of them.
+    Ensembles of networks that learn side by side, each from its galaxies what a ridge leaves.
 
     Parameters
     ----------
@@ -105,7 +116,7 @@ def fit_networks(ridges, features, error, target, learnt_from, random_state):
         One an ensemble.
     features, error : (N, n_features) arrays
         Each galaxy is drawn anew whenever it is seen; an error of zero gives its mean.
-    target : (N,) array
+    value : (N,) array
     learnt_from : (n_ensembles, N) bool array
     random_state : int
 
@@ -113,27 +124,33 @@ def fit_networks(ridges, features, error, target, learnt_from, random_state):
     -------
     predictors : list of `Corrected`
     """
-    left = np.repeat([target - apply_network(ridge, features)[0] for ridge in ridges], MEMBERS, axis=0)
-    features, error, left = (torch.from_numpy(x.astype(np.float32)) for x in (features, error, left))
+    left = [value - apply_predictor(ridge, features)[0] for ridge in ridges]
+    left = np.repeat(left, MEMBERS, axis=0)
+    features, error, left = (torch.from_numpy(x.astype(np.float32))
+                             for x in (features, error, left))
     # each network's galaxies first in its row
-    order = torch.from_numpy(np.repeat(np.argsort(~learnt_from, axis=1, kind='stable'), MEMBERS, axis=0))
+    order = np.argsort(~learnt_from, axis=1, kind='stable')
+    order = torch.from_numpy(np.repeat(order, MEMBERS, axis=0))
     count = torch.from_numpy(np.repeat(learnt_from.sum(axis=1), MEMBERS))[:, None]
     generator = torch.Generator().manual_seed(random_state)
-    networks = Networks.untrained(torch.stack([ridge.error for ridge in ridges]).repeat_interleave(MEMBERS),
-                                  features.shape[1], generator)
-    steps = int(np.clip(EPOCHS * len(target) / BATCH, *STEPS))
-    optimizer = torch.optim.AdamW(networks.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    errors = torch.stack([ridge.error for ridge in ridges]).repeat_interleave(MEMBERS)
+    networks = Networks.untrained(errors, features.shape[1], generator)
+    steps = int(np.clip(EPOCHS * len(value) / BATCH, *STEPS))
+    optimizer = torch.optim.AdamW(networks.parameters(), LEARNING_RATE,
+                                  weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, steps)
     for _ in range(steps):
         place = (torch.rand(len(order), BATCH, generator=generator) * count).long()
         rows = order.gather(1, place.minimum(count - 1))  # a rounded product may reach the count
-        drawn = features[rows] + error[rows] * torch.randn(*rows.shape, features.shape[1], generator=generator)
-        value, log_error = networks(drawn)
-        square = ((left.gather(1, rows) - value) * torch.exp(-log_error)) ** 2
-        loss = (0.5 * square + log_error).mean(1).sum()  # a sum: the networks do not know of each other
+        normal = torch.randn(*rows.shape, features.shape[1], generator=generator)
+        found, log_error = networks(features[rows] + error[rows] * normal)
+        square = ((left.gather(1, rows) - found) * torch.exp(-log_error)) ** 2
+        # a sum: the networks do not know of each other
+        loss = (0.5 * square + log_error).mean(1).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
     networks.requires_grad_(False)
-    return [Corrected(ridge, networks.subset(slice(MEMBERS * i, MEMBERS * (i + 1)))) for i, ridge in enumerate(ridges)]
+    return [Corrected(ridge, networks.subset(slice(MEMBERS * i, MEMBERS * (i + 1))))
+            for i, ridge in enumerate(ridges)]

@@ -1,7 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """New heads for a trained encoder, from anybody's labels."""
 
-import io
 import logging
 import tomllib
 from pathlib import Path
@@ -11,8 +10,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from galvae_affiliated.models.bundle import HEADS, SELF_TEST, ModelBundle, replaced_parts
 from galvae_affiliated.models.registry import get_model
+from galvae_affiliated.models.self_test import SELF_TEST, self_test
 from galvae_affiliated.tables.columns import get_latents
 from galvae_affiliated.training.data.dataset import validation_rows
 from galvae_affiliated.training.data.labels import (
@@ -23,12 +22,13 @@ from galvae_affiliated.training.data.labels import (
     rows_with_votes,
     true_rows,
 )
-from galvae_affiliated.training.export.graphs import run_graph
-from galvae_affiliated.training.heads.networks import LabelledLatents
+from galvae_affiliated.training.export.graphs import SELF_TEST_ROWS, random_latents
+from galvae_affiliated.training.heads.choice import head_estimator
+from galvae_affiliated.training.heads.labelled import LabelledLatents
 from galvae_affiliated.training.heads.quantities import fit_quantities, with_quantities
 from galvae_affiliated.training.heads.votes import fit_votes
 
-__all__ = ['class_votes', 'fit_new_heads', 'fit_new_quantities', 'match_latents', 'read_questions']
+__all__ = ['fit_new_heads', 'fit_new_quantities', 'read_questions']
 
 logger = logging.getLogger(__name__)
 FEW = 5  # galaxies of a class
@@ -36,40 +36,46 @@ FEW = 5  # galaxies of a class
 OUTDATED = ('scores', 'comparison', 'prediction_sets', 'heads')
 
 
-def fit_new_heads(bundle, labels, table, *, questions='gz2', suffix='', class_column=None, random_sample_column=None,
-                  head='auto', n_volunteers=40, labels_are_training_set=False, name=None, random_state=0, **options):
+def fit_new_heads(model, labels, table, *, questions='gz2', suffix='', class_column=None,
+                  random_sample_column=None, head='auto', n_volunteers=40,
+                  labels_are_training_set=False, name=None, random_state=0, **options):
     """
     Fit heads on the latents of a table, and put them in place of those of a model.
 
     Parameters
     ----------
-    bundle : `~galvae_affiliated.ModelBundle`, str or path
+    model : `~galvae_affiliated.ModelBundle`, str or path
         The model that made the latents.
     labels : `pandas.DataFrame`
-        Votes or classes, the identifiers as its index; see `~galvae_affiliated.training.data.labels.read_labels` and
+        Votes or classes, the identifiers as its index; see
+        `~galvae_affiliated.training.read_labels` and
         `~galvae_affiliated.training.data.labels.read_votes`.
     table : `~astropy.table.Table`
         ``id_str``, and the latents as ``galvae encode`` writes them.
     questions : str or dict, optional
-        'gz2', or a table of questions; see `~galvae_affiliated.training.data.labels.question_tree`.
+        'gz2', or a table of questions; see
+        `~galvae_affiliated.training.data.labels.question_tree`.
     suffix : str, optional
         Between question and answer in the names of columns, such as '-gz2'.
     class_column : str, optional
-        A column of classes, which become the answers of one question of its name, in place of ``questions``.
+        A column of classes, which become the answers of one question of its name, in place of
+        ``questions``.
     random_sample_column : str, optional
-        Bool column: galaxies that were not selected by their votes. The heads are calibrated on them.
+        Bool column: galaxies that were not selected by their votes. The heads are calibrated on
+        them.
     head : {'auto', 'network', 'dirichlet', 'logistic', 'forest'}, optional
-        See `~galvae_affiliated.training.heads.votes.fit_votes`.
+        See `~galvae_affiliated.training.heads.choice.head_estimator`.
     n_volunteers : int, optional
         How many people a galaxy is shown to.
     labels_are_training_set : bool, optional
         The labels are of the galaxies that the model was trained on: those
-        that were held out then tell how sure the heads may be.
+        that were held out then show how sure the heads may be.
     name : str, optional
         Of the new model; None keeps that of the old one, whose hash then changes alone.
     random_state : int, optional
     **options
-        ``n_members``, ``steps``, ``n_trees`` of `~galvae_affiliated.training.heads.votes.fit_votes`.
+        ``n_members``, ``steps``, ``n_trees`` of
+        `~galvae_affiliated.training.heads.choice.head_estimator`.
 
     Returns
     -------
@@ -78,54 +84,55 @@ def fit_new_heads(bundle, labels, table, *, questions='gz2', suffix='', class_co
     Raises
     ------
     ValueError
-        If identifiers do not match, votes are wrong, or fewer than 20 galaxies have both latents and votes.
+        If identifiers do not match, votes are wrong, or fewer than 20 galaxies have both latents
+        and votes.
     ModelMismatchError
         If the latents are of another model.
     """
-    bundle = get_model(bundle)
-    labels, latent, error = match_latents(bundle, labels, table)
+    model = get_model(model)
+    labels, latent, error = _match_latents(model, labels, table)
     if class_column is None:
         tree = question_tree(questions)
         votes = read_votes(labels, tree, suffix)
     else:
         tree, votes = class_votes(labels, class_column)
         n_volunteers = 1
-    known = np.flatnonzero(rows_with_votes(votes, len(labels)))
-    unselected = np.zeros(len(labels), dtype=bool)
+    heads = head_estimator(head, n_volunteers=n_volunteers, random_state=random_state, **options)
+    unselected = held_out = np.zeros(len(labels), dtype=bool)
     if random_sample_column:
         unselected = true_rows(labels, random_sample_column)
-    held_out = np.zeros(len(labels), dtype=bool)
     if labels_are_training_set:
-        held_out = held_out_rows(bundle, labels)
+        held_out = _held_out_rows(model, labels)
     data = LabelledLatents(torch.from_numpy(latent), torch.from_numpy(error),
                            [torch.from_numpy(v.fractions) for v in votes.values()],
                            [torch.from_numpy(v.weight) for v in votes.values()],
-                           torch.from_numpy(unselected), torch.from_numpy(held_out))[torch.from_numpy(known)]
-    fitted = fit_votes(data, list(tree), head, n_volunteers=n_volunteers, random_state=random_state, **options)
-    return with_heads(bundle, fitted, tree, data.latent, name)
+                           torch.from_numpy(unselected), torch.from_numpy(held_out), tuple(tree))
+    data = data[rows_with_votes(votes, len(labels))]
+    return _with_heads(model, fit_votes(data, heads, n_volunteers=n_volunteers), tree,
+                       data.latent, name)
 
 
-def held_out_rows(bundle, labels):
-    """(N,) bool: galaxies that the training of the model held out, by the hash of their identifiers."""
-    config = bundle.manifest.get('training', {}).get('config', {})
+def _held_out_rows(model, labels):
+    """(N,) bool: galaxies that the training held out, by the hash of their identifiers."""
+    config = model.manifest.get('training', {}).get('config', {})
     if 'validation_share' not in config or config.get('validation_split'):
-        raise ValueError(f'the model {bundle.id} does not say by a share which galaxies its training held out; leave '
-                         'out --labels-are-training-set')
+        raise ValueError(f'the model {model.id} does not say by a share which galaxies its '
+                         'training held out; leave out --labels-are-training-set')
     return validation_rows(labels.index.to_numpy(), config['validation_share'])
 
 
-def fit_new_quantities(bundle, labels, table, targets, *, name=None, random_state=0):
+def fit_new_quantities(model, labels, table, quantities, *, name=None, random_state=0):
     """
     Fit numeric quantities on the latents of a table, and add them to a model.
 
     Parameters
     ----------
-    bundle : `~galvae_affiliated.ModelBundle`, str or path
+    model : `~galvae_affiliated.ModelBundle`, str or path
     labels : `pandas.DataFrame`
         With the quantities, the identifiers as its index.
     table : `~astropy.table.Table`
         ``id_str``, latents and ``galvae_radius``, as ``galvae encode`` writes them.
-    targets : list of str
+    quantities : list of str
         Names of columns of ``labels``.
     name : str, optional
         Of the new model.
@@ -134,65 +141,68 @@ def fit_new_quantities(bundle, labels, table, targets, *, name=None, random_stat
     Returns
     -------
     bundle : `~galvae_affiliated.ModelBundle`
+
+    Raises
+    ------
+    ValueError
+        If identifiers do not match, a column holds no numbers, or fewer than 20 galaxies have
+        both latents and values.
+    ModelMismatchError
+        If the latents are of another model.
     """
-    bundle = get_model(bundle)
+    model = get_model(model)
     if 'galvae_radius' not in table.colnames:
-        raise ValueError('the table of latents has no column galvae_radius; galvae encode writes it')
-    radius = pd.Series(np.ma.filled(np.ma.asarray(table['galvae_radius']).astype(float), np.nan), table_identifiers(table))
-    labels, latent, error = match_latents(bundle, labels, table)
-    values = {target: label_numbers(labels, target) for target in targets}
+        raise ValueError('the table of latents has no column galvae_radius; galvae encode writes '
+                         'it')
+    radius = np.ma.filled(np.ma.asarray(table['galvae_radius']).astype(float), np.nan)
+    radius = pd.Series(radius, _table_identifiers(table))
+    labels, latent, error = _match_latents(model, labels, table)
+    values = {quantity: _label_numbers(labels, quantity) for quantity in quantities}
     radius = u.Quantity(radius.loc[labels.index].to_numpy(), table['galvae_radius'].unit)
     if radius.unit == u.pix:
         radius = None  # pixels of one image are no measure for another
-    return with_quantities(bundle, fit_quantities(latent, error, values, radius=radius, random_state=random_state), name=name)
+    fitted = fit_quantities(latent, error, values, radius=radius, random_state=random_state)
+    return with_quantities(model, fitted, name=name)
 
 
-def label_numbers(labels, name):
+def _label_numbers(labels, name):
     """A column as floats, NaN where it has no value."""
     try:
         return label_column(labels, name).to_numpy(float, na_value=np.nan)
     except (ValueError, TypeError):
-        raise ValueError(f'column {name!r} holds {labels[name].dtype}; expected numbers (a class is '
-                         'fitted with --class-column)') from None
+        raise ValueError(f'column {name!r} holds {labels[name].dtype}; expected numbers (a class '
+                         'is fitted with --class-column)') from None
 
 
-def table_identifiers(table):
+def _table_identifiers(table):
     """Identifiers of a table, as text without the spaces that FITS leaves."""
     if 'id_str' not in table.colnames:
-        raise ValueError(f'the table of latents has no column id_str; it has {", ".join(table.colnames[:12])}')
-    return pd.Index([i.decode() if isinstance(i, bytes) else str(i) for i in table['id_str'].tolist()]).str.strip()
+        raise ValueError('the table of latents has no column id_str; it has '
+                         f'{", ".join(table.colnames[:12])}')
+    ids = table['id_str'].tolist()
+    return pd.Index([i.decode() if isinstance(i, bytes) else str(i) for i in ids]).str.strip()
 
 
-def match_latents(bundle, labels, table):
-    """
-    Labels and latents of the same galaxies.
-
-    Parameters
-    ----------
-    bundle : `~galvae_affiliated.ModelBundle`
-    labels : `pandas.DataFrame`
-    table : `~astropy.table.Table`
-
-    Returns
-    -------
-    labels : `pandas.DataFrame` of N rows
-        Those whose identifier has latents.
-    latent, error : (N, n_latents) float32 arrays
-    """
-    latent, error = get_latents(table, bundle), get_latents(table, bundle, name='galvae_latent_err')
-    ids = table_identifiers(table)
+def _match_latents(model, labels, table):
+    """Those labels whose identifier has latents, and these with their errors, N rows each."""
+    latent = get_latents(table, model)
+    error = get_latents(table, model, name='galvae_latent_err')
+    ids = _table_identifiers(table)
     if not ids.is_unique:
-        raise ValueError(f'{ids[ids.duplicated()][0]!r} is more than once in column id_str of the latents')
+        raise ValueError(f'{ids[ids.duplicated()][0]!r} is more than once in column id_str of the '
+                         'latents')
     measured = np.isfinite(latent).all(axis=1)
     rows = pd.Series(np.flatnonzero(measured), ids[measured])
     found = labels.index.isin(rows.index)
     if not found.any():
-        raise ValueError(f'no identifier of the labels ({labels.index[0]!r}, ...) is one of the latents '
-                         f'({ids[0]!r}, ...)')
+        raise ValueError(f'no identifier of the labels ({labels.index[0]!r}, ...) is one of the '
+                         f'latents ({ids[0]!r}, ...)')
     if found.sum() < LEAST_GALAXIES:
-        raise ValueError(f'{found.sum()} galaxies have latents and labels; expected {LEAST_GALAXIES} or more')
+        raise ValueError(f'{found.sum()} galaxies have latents and labels; expected '
+                         f'{LEAST_GALAXIES} or more')
     if not found.all():
-        logger.warning('%d of %d labelled galaxies have no latents and are left out', (~found).sum(), len(labels))
+        logger.warning('%d of %d labelled galaxies have no latents and are left out',
+                       (~found).sum(), len(labels))
     rows = rows.loc[labels.index[found]].to_numpy()
     return labels[found], latent[rows], error[rows]
 
@@ -209,17 +219,18 @@ def class_votes(labels, name):
     Returns
     -------
     tree, votes : dict
-        As of `~galvae_affiliated.training.data.labels.question_tree` and `~galvae_affiliated.training.data.labels.read_votes`.
+        As of `~galvae_affiliated.training.data.labels.question_tree` and
+        `~galvae_affiliated.training.data.labels.read_votes`.
     """
     classes = label_column(labels, name).dropna().astype(str)
     answers = sorted(classes.unique())
     if len(answers) < 2:
-        raise ValueError(f'column {name!r} has {"the class " + repr(answers[0]) + " only" if answers else "no class"}; '
-                         'expected two or more')
+        found = f'the class {answers[0]!r} only' if answers else 'no class'
+        raise ValueError(f'column {name!r} has {found}; expected two or more')
     rare = [answer for answer, n in classes.value_counts().items() if n < FEW]
     if rare:
-        logger.warning('%d classes have fewer than %d galaxies each, such as %r: little can be learnt of them',
-                       len(rare), FEW, rare[0])
+        logger.warning('%d classes have fewer than %d galaxies each, such as %r: little can be '
+                       'learnt of them', len(rare), FEW, rare[0])
     dummies = pd.get_dummies(classes).reindex(labels.index).astype(float)[answers]
     columns = {f'{name}_{answer}_fraction': dummies[answer] for answer in answers}
     tree = question_tree({name: answers})
@@ -244,7 +255,8 @@ def read_questions(text):
     try:
         content = tomllib.loads(Path(text).read_text())
     except FileNotFoundError:
-        raise FileNotFoundError(f"{text}: there is no such file; --questions takes 'gz2' or a TOML file") from None
+        raise FileNotFoundError(f"{text}: there is no such file; --questions takes 'gz2' or a "
+                                'TOML file') from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f'{text}: this is not TOML ({error})') from None
     if not isinstance(content.get('questions'), dict):
@@ -252,15 +264,14 @@ def read_questions(text):
     return content['questions']
 
 
-def with_heads(bundle, fitted, tree, latent, name):
-    """The bundle with other heads, their self-test, and a manifest that says so."""
-    half = bundle.manifest.get('weights', '').startswith('float16')
+def _with_heads(model, fitted, tree, latent, name):
+    """The model with other heads, their self-test, and a manifest that says so."""
+    half = model.manifest.get('weights', '').startswith('float16')
     graph = fitted.graph(latent, half_weights=half)
-    manifest = {key: value for key, value in bundle.manifest.items() if key not in OUTDATED}
-    manifest.update(name=name or bundle.name, questions=tree, **fitted.manifest,
-                    latents={**manifest['latents'], 'same_as': bundle.same_latents})
-    vectors = dict(np.load(io.BytesIO(bundle._parts[SELF_TEST])))
-    vectors['fractions'], = run_graph(graph, {'latent': vectors['latent']}, ['fractions'])
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **vectors)
-    return ModelBundle(*replaced_parts(manifest, bundle._parts, {HEADS: graph, SELF_TEST: buffer.getvalue()}))
+    known = model.manifest.raw
+    manifest = {key: value for key, value in known.items() if key not in OUTDATED}
+    manifest.update(name=name or model.name, questions=tree, **fitted.manifest,
+                    latents={**known['latents'], 'same_as': model.same_latents})
+    inputs = {'latent': random_latents(SELF_TEST_ROWS, model.n_latents)}
+    tested = self_test({'heads': graph}, {'heads': inputs}, model.parts[SELF_TEST])
+    return model.replaced(manifest, {'heads.onnx': graph, SELF_TEST: tested})

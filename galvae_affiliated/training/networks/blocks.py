@@ -27,7 +27,7 @@ class PooledEncoder(nn.Module):
     layers : list of `torch.nn.Module`
     width : int
         Channels of the last one.
-    config : `~galvae_affiliated.training.TrainingConfig`
+    config : `~galvae_affiliated.training.config.ModelConfig`
     """
 
     def __init__(self, layers, width, config):
@@ -51,8 +51,8 @@ class StagedDecoder(nn.Module):
     """
     Latents and pose to a small image, and that through stages that double it.
 
-    Subclasses have the ``layers`` of these stages, which begin with as many channels as the first of
-    ``config.decoder_widths``.
+    Subclasses have the ``layers`` of these stages, which begin with as many channels as the first
+    of ``config.decoder_widths``.
     """
 
     def __init__(self, config):

@@ -61,6 +61,7 @@ def encode_rows(model, preprocess, composites):
 
 @torch.inference_mode()
 def reconstruct(model, preprocess, latent, pose, frame, weight):
-    """Decoded images, frames and weights of what `encode` gives, as arrays in the range of composites."""
-    decoded = torch.cat([model.decoder(z, p) for z, p in zip(latent.split(BATCH), pose.split(BATCH))])
+    """Decoded images, frames and weights of what `encode_rows` gives, as arrays in [0, 1]."""
+    batches = zip(latent.split(BATCH), pose.split(BATCH))
+    decoded = torch.cat([model.decoder(*batch) for batch in batches])
     return preprocess.composite(decoded).numpy(), frame.numpy(), weight.numpy()

@@ -9,13 +9,12 @@ from torch import nn
 __all__ = ['Preprocess', 'Rendering']
 
 
-
 class Preprocess(nn.Module):
     """
     Fill missing pixels, cut a soft circle, normalise.
 
     A circle looks the same however the sky is rotated; the corners of a square
-    hold other galaxies and tell the orientation of the camera.
+    hold other galaxies and show the orientation of the camera.
 
     Parameters
     ----------
@@ -26,11 +25,13 @@ class Preprocess(nn.Module):
         composites' channels.
     """
 
-    def __init__(self, grid, *, sky=(0.020, 0.018, 0.012), centre=(0.070, 0.062, 0.049), scale=(0.12, 0.10, 0.087)):
+    def __init__(self, grid, *, sky=(0.020, 0.018, 0.012), centre=(0.070, 0.062, 0.049),
+                 scale=(0.12, 0.10, 0.087)):
         super().__init__()
         for name, value in (('sky', sky), ('centre', centre), ('scale', scale)):
-            self.register_buffer(name, torch.tensor(value, dtype=torch.float32).view(1, 3, 1, 1))
-        self.register_buffer('aperture', soft_circle(grid))
+            levels = torch.tensor(value, dtype=torch.float32)
+            self.register_buffer(name, levels.view(1, 3, 1, 1))
+        self.register_buffer('aperture', _soft_circle(grid))
 
     def forward(self, composite):
         """
@@ -45,7 +46,7 @@ class Preprocess(nn.Module):
         return frame, self.normalise(frame), weight
 
     def frame(self, filled, known):
-        """Frame and weight of a composite whose missing pixels, where ``known`` is zero, hold any number."""
+        """Frame and weight of a composite that holds any number where ``known`` is zero."""
         weight = self.aperture * known
         return self.sky + weight * (filled - self.sky), weight
 
@@ -54,7 +55,7 @@ class Preprocess(nn.Module):
         return (frame - self.centre) / self.scale
 
     def composite(self, normalised):
-        """Normalised image -> frame in [0, 1]; outside the circle, where nothing was learnt, the sky."""
+        """Normalised image -> frame in [0, 1]; sky outside the circle, where nothing was learnt."""
         return self.within(normalised * self.scale + self.centre)
 
     def within(self, composite):
@@ -92,8 +93,8 @@ class Rendering(nn.Module):
         kinds = [row['kind'] for row in rows]
         self.register_buffer('is_composite', torch.tensor([k == 'composite' for k in kinds]))
         self.register_buffer('is_rerendered', torch.tensor([k == 'rerender' for k in kinds]))
-        self.register_buffer('source', rendering_table(rows))
-        self.register_buffer('target', rendering_table(targets))
+        self.register_buffer('source', _rendering_table(rows))
+        self.register_buffer('target', _rendering_table(targets))
 
     def forward(self, image, rendering):
         """
@@ -105,40 +106,43 @@ class Rendering(nn.Module):
         return torch.where(known > 0, self.render_filled(filled, known, rendering), torch.nan)
 
     def render_filled(self, filled, known, rendering):
-        """The composite of an image whose missing pixels, where ``known`` is zero, hold zero; any number there."""
+        """The composite of an image of zeros where ``known`` is zero; any number there."""
         is_rerendered = self.is_rerendered[rendering].view(-1, 1, 1, 1)
         is_composite = self.is_composite[rendering].view(-1, 1, 1, 1)
-        flux = if_any(is_rerendered, unrender_some, filled, is_rerendered, self.source[rendering])
-        return if_any(~is_composite, render_some, filled, ~is_composite, flux, known, self.target[rendering])
+        flux = _if_any(is_rerendered, _unrender_some, filled, is_rerendered,
+                       self.source[rendering])
+        return _if_any(~is_composite, _render_some, filled, ~is_composite, flux, known,
+                       self.target[rendering])
 
 
-def if_any(needed, change, image, *others):
+def _if_any(needed, change, image, *others):
     """
     ``change(image, *others)`` if it is needed for any row, else the image.
 
-    An exported graph looks at the rows first: most batches have none whose rendering has to be undone, and sets of
-    composites none to render.
+    An exported graph looks at the rows first: most batches have none whose rendering has to be
+    undone, and sets of composites none to render.
     """
     if not torch.compiler.is_exporting():
         return change(image, *others)
-    return torch.cond(needed.any(), change, unchanged, (image, *others))
+    return torch.cond(needed.any(), change, _unchanged, (image, *others))
 
 
-def unchanged(image, *_):
+def _unchanged(image, *_):
     return image.clone()
 
 
-def unrender_some(image, is_rerendered, parameters):
-    return torch.where(is_rerendered, unrender(image, parameters), image)
+def _unrender_some(image, is_rerendered, parameters):
+    return torch.where(is_rerendered, _unrender(image, parameters), image)
 
 
-def render_some(image, is_flux, flux, known, parameters):
-    return torch.where(is_flux, render(flux, known, parameters), image)
+def _render_some(image, is_flux, flux, known, parameters):
+    return torch.where(is_flux, _render(flux, known, parameters), image)
 
 
-def rendering_table(rows):
+def _rendering_table(rows):
     """(R, 5) parameters: the three scales, the offset and Q."""
-    return torch.tensor([[*row['scales'], row['offset'], row['softening']] for row in rows], dtype=torch.float32)
+    parameters = [[*row['scales'], row['offset'], row['softening']] for row in rows]
+    return torch.tensor(parameters, dtype=torch.float32)
 
 
 def without_missing(image):
@@ -147,34 +151,35 @@ def without_missing(image):
     return torch.where(missing, 0.0, image), 1.0 - missing.to(image.dtype)
 
 
-def render(flux, known, parameters):
-    scales, offset, q = split_rendering(parameters)
+def _render(flux, known, parameters):
+    scales, offset, q = _split_rendering(parameters)
     # a missing band must not make the others missing
     value = known * (scales * flux + offset)
     intensity = value.clamp(min=0.0).mean(dim=1, keepdim=True).clamp(min=1e-6)
-    return (value * (arcsinh(q * intensity) / (torch.sqrt(q) * intensity))).clamp(0.0, 1.0)
+    return (value * (_arcsinh(q * intensity) / (torch.sqrt(q) * intensity))).clamp(0.0, 1.0)
 
 
-def arcsinh(x):
-    """Of positive numbers, by the logarithm: ONNX Runtime has no fast arcsinh, and what rounding costs is too faint."""
+def _arcsinh(x):
+    """Of positive numbers, by the logarithm: ONNX Runtime has no fast arcsinh."""
+    # what rounding costs is too faint to be seen
     return torch.log(x + torch.sqrt(x * x + 1.0))
 
 
-def unrender(composite, parameters):
-    scales, offset, q = split_rendering(parameters)
+def _unrender(composite, parameters):
+    scales, offset, q = _split_rendering(parameters)
     compressed = composite.mean(dim=1, keepdim=True).clamp(min=1e-6)
     x = torch.sqrt(q) * compressed
     intensity = 0.5 * (torch.exp(x) - torch.exp(-x)) / q
     return (composite * (intensity / compressed) - offset) / scales
 
 
-def split_rendering(parameters):
+def _split_rendering(parameters):
     p = parameters.view(-1, 5, 1, 1)
     return p[:, :3], p[:, 3:4], p[:, 4:5]
 
 
-def soft_circle(grid, edge=6.0):
-    """(1, 1, grid, grid) weight: one inside the inscribed circle, falling to zero over the last ``edge`` pixels."""
+def _soft_circle(grid, edge=6.0):
+    """(1, 1, grid, grid) weight: one in the inscribed circle, to zero over ``edge`` pixels."""
     x = torch.arange(grid) - (grid - 1) / 2
     radius = torch.hypot(x[None, :], x[:, None])
     step = ((grid / 2 - radius) / edge).clamp(0.0, 1.0)

@@ -9,8 +9,7 @@ from galvae_affiliated.training.networks.blocks import BLOCK, PooledEncoder, Sta
 __all__ = ['Decoder', 'Encoder']
 
 
-
-class ResidualBlock(nn.Module):
+class _ResidualBlock(nn.Module):
     """Two convolutions around a shortcut; the first may halve the image."""
 
     def __init__(self, n_in, n_out, *, stride=1):
@@ -19,8 +18,9 @@ class ResidualBlock(nn.Module):
         self.second = conv(n_out, n_out)
         self.shortcut = nn.Identity()
         if stride != 1 or n_in != n_out:
-            self.shortcut = nn.Sequential(nn.AvgPool2d(stride) if stride > 1 else nn.Identity(),
-                                          nn.Conv2d(n_in, n_out, 1, bias=False), nn.BatchNorm2d(n_out))
+            pool = nn.AvgPool2d(stride) if stride > 1 else nn.Identity()
+            mixed = nn.Conv2d(n_in, n_out, 1, bias=False)
+            self.shortcut = nn.Sequential(pool, mixed, nn.BatchNorm2d(n_out))
 
     def forward(self, x):
         y = self.second(functional.relu(self.first(x)))
@@ -40,7 +40,8 @@ class Encoder(PooledEncoder):
         n_in = config.widths[0]
         layers = [nn.PixelUnshuffle(BLOCK), conv(3 * BLOCK ** 2, n_in), nn.ReLU()]
         for i, width in enumerate(config.widths):
-            layers += [ResidualBlock(n_in, width, stride=1 if i == 0 else 2), ResidualBlock(width, width)]
+            layers += [_ResidualBlock(n_in, width, stride=1 if i == 0 else 2),
+                       _ResidualBlock(width, width)]
             n_in = width
         super().__init__(layers, n_in, config)
 

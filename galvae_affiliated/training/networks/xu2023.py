@@ -8,7 +8,9 @@ from galvae_affiliated.training.networks.blocks import posterior
 
 __all__ = ['XuDecoder', 'XuEncoder']
 
-XU_SIDE, XU_WIDTHS, XU_BASE = 256, (32, 64, 128), 4
+XU_SIDE = 256  # pixels that the network reads
+XU_WIDTHS = (32, 64, 128)
+XU_BASE = 4  # pixels of the smallest images
 
 
 class XuEncoder(nn.Module):
@@ -42,7 +44,7 @@ class XuDecoder(nn.Module):
     """
     The decoder of Xu et al. (2023), its 256 pixels a side averaged to the grid.
 
-    Their last ReLU is left out: an image of which the mean was taken off has values below zero.
+    Their last ReLU is left out: an image less its mean has values below zero.
     """
 
     def __init__(self, config):
@@ -51,8 +53,8 @@ class XuDecoder(nn.Module):
         widths = (*XU_WIDTHS[::-1], XU_WIDTHS[0])
         layers = []
         for n_in, n_out in zip(widths, widths[1:]):
-            layers += [nn.Upsample(scale_factor=2),
-                       nn.ConvTranspose2d(n_in, n_out, 3, 2, padding=1, output_padding=1), nn.LeakyReLU()]
+            doubling = nn.ConvTranspose2d(n_in, n_out, 3, 2, padding=1, output_padding=1)
+            layers += [nn.Upsample(scale_factor=2), doubling, nn.LeakyReLU()]
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 3, 3, padding=1),
                                     nn.AvgPool2d(XU_SIDE // config.grid))
 

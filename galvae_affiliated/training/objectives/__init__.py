@@ -1,2 +1,2 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""TODO."""
+"""What is minimised: one objective a module, all of one shape."""

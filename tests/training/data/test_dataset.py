@@ -1,12 +1,9 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Images and labels to the set that is trained on, and which of them make up a batch."""
 
-import collections
-import dataclasses
 import io
 import logging
 import shutil
-import types
 from unittest import mock
 
 import numpy as np
@@ -31,11 +28,8 @@ from training_sets import (  # noqa: E402
 )
 
 from galvae_affiliated import CutoutStack  # noqa: E402
-from galvae_affiliated.training.data import dataset  # noqa: E402
-from galvae_affiliated.training.data.labels import Votes  # noqa: E402
-from galvae_affiliated.training.data.sampler import MixedSampler  # noqa: E402
+from galvae_affiliated.training.data import dataset, rendered  # noqa: E402
 from galvae_affiliated.training.networks.preprocess import Rendering  # noqa: E402
-from galvae_affiliated.training.objectives.vae import VAEObjective  # noqa: E402
 
 CUBES = {'bands': 'g,r,z', 'unit': 'nmgy', 'pixel_scale': PIXEL}
 VOTES = {'questions': QUESTIONS, 'id_column': 'name', 'class_column': '', 'validation_share': 0.2}
@@ -50,7 +44,9 @@ def read(tmp_path):
 @pytest.fixture
 def no_images(monkeypatch):
     """No image may be read."""
-    monkeypatch.setattr(dataset, 'render_all', mock.Mock(side_effect=AssertionError('an image was read')))
+    monkeypatch.setattr(
+        rendered, '_render_all', mock.Mock(side_effect=AssertionError('an image was read'))
+    )
 
 
 @pytest.fixture
@@ -111,7 +107,9 @@ def test_folder_of_fits_cutouts(tiny_cubes, ending):
 
 def test_cutouts_are_rendered_at_the_scale_of_the_model(tiny_cubes):
     """The last is the first in 256 pixels in place of 64."""
-    galaxies = dataset.read_galaxies(tiny('beta-vae', source=str(tiny_cubes), **CUBES), tiny_cubes.parent / 'cache')
+    galaxies = dataset.read_galaxies(
+        tiny('beta-vae', source=str(tiny_cubes), **CUBES), tiny_cubes.parent / 'cache'
+    )
     small, large = galaxies.images[[0, 24]].astype(float)
     assert small[GRID // 2, GRID // 2].min() > 100
     assert np.abs(small - large).mean() < 3
@@ -119,15 +117,22 @@ def test_cutouts_are_rendered_at_the_scale_of_the_model(tiny_cubes):
     light = galaxies.images.astype(float).sum(axis=-1)
     x = np.arange(GRID) - (GRID - 1) / 2
     weight = np.where(light > 0.2 * light.max(axis=(1, 2), keepdims=True), light, 0.0)
-    moments = [(weight * m).sum(axis=(1, 2)) for m in (x**2 * np.ones((GRID, 1)), x[:, None] ** 2, x * x[:, None])]
+    moments = [
+        (weight * m).sum(axis=(1, 2))
+        for m in (x**2 * np.ones((GRID, 1)), x[:, None] ** 2, x * x[:, None])
+    ]
     difference = np.hypot(moments[0] - moments[1], 2 * moments[2]) / (moments[0] + moments[1])
     assert difference[::2].max() < difference[1::2].min()
 
 
 def test_fits_cutouts_of_another_unit_are_rendered_alike(tiny_cubes, read):
     """Zero point 22.5 is the nanomaggie's."""
-    by_unit = dataset.read_galaxies(tiny('beta-vae', source=str(tiny_cubes), **CUBES), tiny_cubes.parent / 'cache')
-    by_magnitude = read(tiny('beta-vae', source=str(tiny_cubes), **{**CUBES, 'unit': '', 'zero_point': 22.5}))
+    by_unit = dataset.read_galaxies(
+        tiny('beta-vae', source=str(tiny_cubes), **CUBES), tiny_cubes.parent / 'cache'
+    )
+    by_magnitude = read(
+        tiny('beta-vae', source=str(tiny_cubes), **{**CUBES, 'unit': '', 'zero_point': 22.5})
+    )
     assert np.abs(by_unit.images.astype(int) - by_magnitude.images).max() <= 1
 
 
@@ -146,11 +151,15 @@ def test_chunks_of_cutouts(read, tmp_path):
     config = tiny(labels=str(tmp_path / 'labels.csv'), **VOTES)
     galaxies = read(config, stacks=[(names[:5], stack[:5]), (names[5:], stack[5:])])
     assert galaxies.ids.tolist() == names
-    assert np.abs(np.moveaxis(galaxies.images[:4], -1, 1) / 255 - data[:4]).max() <= 0.5 / 255 + 1e-6
-    renderings = dataset.model_frame(config).renderings
+    assert (
+        np.abs(np.moveaxis(galaxies.images[:4], -1, 1) / 255 - data[:4]).max() <= 0.5 / 255 + 1e-6
+    )
+    renderings = rendered.frame_entries(config)['renderings']
     entry = [r['name'] for r in renderings].index('sdss-grz')
     expected = Rendering(renderings)(torch.from_numpy(data[4:11]), torch.full((7,), entry)).numpy()
-    assert np.abs(np.moveaxis(galaxies.images[4:11], -1, 1) / 255 - expected).max() <= 0.5 / 255 + 1e-6
+    assert (
+        np.abs(np.moveaxis(galaxies.images[4:11], -1, 1) / 255 - expected).max() <= 0.5 / 255 + 1e-6
+    )
     assert sorted([*galaxies.train, *galaxies.held_out]) == list(range(11))
 
 
@@ -169,33 +178,33 @@ def test_chunks_of_another_grid_are_refused(read):
 
 
 @pytest.fixture
-def rendered(monkeypatch):
+def keys(monkeypatch):
     """Keys of the images that were rendered."""
-    names, render_all = [], dataset.render_all
+    names, render_all = [], rendered._render_all
 
-    def function(source, stacks, config, cache, key):
+    def function(pieces, config, cache, key):
         names.append(key)
-        return render_all(source, stacks, config, cache, key)
+        return render_all(pieces, config, cache, key)
 
-    monkeypatch.setattr(dataset, 'render_all', function)
+    monkeypatch.setattr(rendered, '_render_all', function)
     return names
 
 
-def test_rendered_images_are_found_again(parquet_of, read, rendered):
+def test_rendered_images_are_found_again(parquet_of, read, keys):
     config = parquet_of(rows())
     first = read(config)
-    again = read(dataclasses.replace(config, beta=3.0, steps=5))
-    assert len(rendered) == 1
+    again = read(config.replaced(beta=3.0, steps=5))
+    assert len(keys) == 1
     assert np.array_equal(first.images, again.images)
     assert first.fingerprint == again.fingerprint
 
 
-def test_other_options_or_another_file_are_rendered_anew(parquet_of, read, rendered):
+def test_other_options_or_another_file_are_rendered_anew(parquet_of, read, keys):
     config = parquet_of(rows())
-    images = [read(c).images for c in (config, dataclasses.replace(config, rendering='legacy-composite'))]
+    images = [read(c).images for c in (config, config.replaced(rendering='legacy-composite'))]
     assert not np.array_equal(*images)
     read(parquet_of(rows()[::-1]))
-    assert len(set(rendered)) == 3
+    assert len(set(keys)) == 3
 
 
 def test_two_sets_of_cutouts_do_not_share_a_file(read):
@@ -205,7 +214,9 @@ def test_two_sets_of_cutouts_do_not_share_a_file(read):
     assert (first.images.max(), second.images.max()) == (51, 102)
 
 
-def test_a_run_killed_while_it_renders_leaves_nothing_that_is_taken_for_images(parquet_of, read, monkeypatch):
+def test_a_run_killed_while_it_renders_leaves_nothing_that_is_taken_for_images(
+    parquet_of, read, monkeypatch
+):
     config = parquet_of(rows())
     with monkeypatch.context() as patch:
         patch.setattr(np, 'savez', mock.Mock(side_effect=KeyboardInterrupt))
@@ -215,16 +226,22 @@ def test_a_run_killed_while_it_renders_leaves_nothing_that_is_taken_for_images(p
 
 
 @pytest.mark.parametrize('name', ['teacher', 'initial'])
-def test_a_file_that_is_not_there_is_told_before_images_are_rendered(parquet_of, read, rendered, name):
-    config = dataclasses.replace(parquet_of(rows()), **{name: 'nowhere.file'})
-    with pytest.raises(FileNotFoundError, match=rf'nowhere\.file: there is no such file \({name}\)'):
+def test_a_file_that_is_not_there_is_told_before_images_are_rendered(parquet_of, read, keys, name):
+    config = parquet_of(rows()).replaced(**{name: 'nowhere.file'})
+    with pytest.raises(
+        FileNotFoundError, match=rf'nowhere\.file: there is no such file \({name}\)'
+    ):
         read(config)
-    assert rendered == []
+    assert keys == []
 
 
 def test_the_fingerprint_tells_votes_and_images(parquet_of, read):
     changed = rows()
-    changed[1] = {**changed[1], 'how-rounded-gz2_round_fraction': 0.5, 'how-rounded-gz2_cigar_fraction': 0.5}
+    changed[1] = {
+        **changed[1],
+        'how-rounded-gz2_round_fraction': 0.5,
+        'how-rounded-gz2_cigar_fraction': 0.5,
+    }
     turned = rows()
     turned[1] = {**turned[1], 'image': turned[2]['image']}
     assert len({read(parquet_of(r)).fingerprint for r in (rows(), changed, turned)}) == 3
@@ -232,11 +249,16 @@ def test_the_fingerprint_tells_votes_and_images(parquet_of, read):
 
 def damaged(n, *bad):
     """Rows of which some have no image."""
-    return [{**row, 'image': {'bytes': b'no image', 'path': ''}} if i in bad else row for i, row in enumerate(rows(n))]
+    return [
+        {**row, 'image': {'bytes': b'no image', 'path': ''}} if i in bad else row
+        for i, row in enumerate(rows(n))
+    ]
 
 
 def test_too_many_unreadable_images_are_counted_and_named(parquet_of, read):
-    with pytest.raises(ValueError, match=r'2 of 48 images cannot be read, .* share of 0\.01 .*galaxy3, galaxy44'):
+    with pytest.raises(
+        ValueError, match=r'2 of 48 images cannot be read, .* share of 0\.01 .*galaxy3, galaxy44'
+    ):
         read(parquet_of(damaged(48, 3, 44)))
 
 
@@ -281,7 +303,10 @@ def flat_png():
         ({'class_column': 'sort'}, "no column 'sort'; there are id_str, split, kind"),
         ({'split_column': 'part'}, "no column 'part'"),
         ({'random_sample_column': 'odd'}, "no column 'odd'"),
-        ({'train_split': 'training'}, "column 'split' has no galaxy of split 'training'; it has train, test"),
+        (
+            {'train_split': 'training'},
+            "column 'split' has no galaxy of split 'training'; it has train, test",
+        ),
         ({'validation_split': 'val'}, "column 'split' has no galaxy of split 'val'"),
         ({'labels': 'none.csv'}, 'none.csv: there is no such file'),
         ({'source': 'none.parquet'}, 'none.parquet: there is no such file'),
@@ -290,7 +315,9 @@ def flat_png():
     ],
 )
 @pytest.mark.usefixtures('no_images')
-def test_what_is_wrong_with_the_labels_is_told_before_images_are_read(tiny_parquet, read, options, message):
+def test_what_is_wrong_with_the_labels_is_told_before_images_are_read(
+    tiny_parquet, read, options, message
+):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         read(tiny(**{'source': str(tiny_parquet), **PARQUET_LABELS, **options}))
 
@@ -305,20 +332,24 @@ def test_guided_by_no_votes_is_refused_before_images_are_read(parquet_of, tiny_c
 
 
 def test_votes_of_held_out_galaxies_alone_guide_nothing(parquet_of, read):
-    unvoted = [{**row, 'how-rounded-gz2_reach': 0.5 if row['split'] == 'test' else 0.0} for row in rows()]
+    unvoted = [
+        {**row, 'how-rounded-gz2_reach': 0.5 if row['split'] == 'test' else 0.0} for row in rows()
+    ]
     with pytest.raises(ValueError, match='no galaxy to learn from has any'):
         read(parquet_of(unvoted))
 
 
 def test_labels_of_other_galaxies_are_refused(tiny_parquet, read, tmp_path):
     label_table(['x0', 'x1', 'x2']).write(tmp_path / 'labels.csv')
-    with pytest.raises(ValueError, match=r"no identifier of the labels \('x0', .* images \('galaxy0', "):
+    with pytest.raises(
+        ValueError, match=r"no identifier of the labels \('x0', .* images \('galaxy0', "
+    ):
         read(tiny(source=str(tiny_parquet), labels=str(tmp_path / 'labels.csv'), **VOTES))
 
 
 def test_a_set_without_a_row_is_refused(parquet_of, read):
     config = parquet_of(rows(1), 'beta-vae', split_column='', validation_split='')
-    pq.write_table(pq.read_table(config.source)[:0], config.source)
+    pq.write_table(pq.read_table(config.data.source)[:0], config.data.source)
     with pytest.raises(ValueError, match=r'there is no galaxy in .*set\.parquet'):
         read(config)
     with pytest.raises(ValueError, match='there is no galaxy in the stacks'):
@@ -326,8 +357,14 @@ def test_a_set_without_a_row_is_refused(parquet_of, read):
 
 
 def test_nothing_left_to_learn_from(parquet_of, read):
-    with pytest.raises(ValueError, match='no galaxy is left to learn from: 6 of 6 have an image, 6 are held out'):
-        read(parquet_of(rows(6), 'beta-vae', split_column='', validation_split='', validation_share=1.0))
+    with pytest.raises(
+        ValueError, match='no galaxy is left to learn from: 6 of 6 have an image, 6 are held out'
+    ):
+        read(
+            parquet_of(
+                rows(6), 'beta-vae', split_column='', validation_split='', validation_share=1.0
+            )
+        )
 
 
 def test_without_a_validation_split_a_share_is_held_out(parquet_of, read, caplog):
@@ -360,56 +397,8 @@ def test_a_teacher_guides_but_does_not_count_as_votes(tiny_parquet, read, tmp_pa
     options = {**PARQUET_LABELS, 'teacher': str(tmp_path / 'teacher.csv'), 'teacher_weight': 0.5}
     galaxies = read(tiny(source=str(tiny_parquet), **options))
     votes = galaxies.votes['how-rounded']
-    assert votes.weight[:10].tolist() == [np.float32(0.5 if i % 3 == 0 else 0.9) for i in range(9)] + [0.0]
+    assert votes.weight[:10].tolist() == [
+        np.float32(0.5 if i % 3 == 0 else 0.9) for i in range(9)
+    ] + [0.0]
     assert votes.fractions[0].tolist() == [0.25, 0.75]
     assert galaxies.has_votes[:3].tolist() == [False, True, True]
-
-
-def drawn_from(galaxies, config):
-    """How often each row is drawn in a run."""
-    module = VAEObjective(config, galaxies)
-    with mock.patch.object(VAEObjective, 'trainer', types.SimpleNamespace(world_size=1, global_rank=0)):
-        return collections.Counter(row for batch in module.train_dataloader().batch_sampler for row in batch)
-
-
-def test_unselected_galaxies_are_drawn_more_often():
-    """10 with votes, of which 2 were not selected, and 10 without."""
-    votes = {'how-rounded': Votes(np.full((20, 2), 0.5, np.float32), np.repeat([1.0, 0.0], 10).astype(np.float32))}
-    images = np.zeros((20, GRID, GRID, 3), np.uint8)
-    galaxies = dataset.GalaxySet(images, [f'g{i}' for i in range(20)], votes=votes, unselected=np.arange(20) < 2)
-    drawn = drawn_from(galaxies, tiny(batch_size=8, labelled_share=0.5, steps=30, random_sample_factor=3))
-    # 14 places a round: two rows thrice, eight once; 120 draws
-    assert [drawn[row] for row in (0, 1)] == pytest.approx([120 * 3 / 14] * 2, abs=3)
-    assert [drawn[row] for row in range(2, 10)] == pytest.approx([120 / 14] * 8, abs=1)
-    assert [drawn[row] for row in range(10, 20)] == [12] * 10
-
-
-LABELLED, UNLABELLED = np.arange(10), np.arange(10, 50)
-MIX = {'batch_size': 8, 'share': 0.25, 'steps': 30, 'seed': 1}
-
-
-def test_batches_have_the_share_that_was_asked():
-    batches = list(MixedSampler(LABELLED, UNLABELLED, **MIX))
-    assert len(batches) == 30
-    assert all(sum(row < 10 for row in batch) == 2 and len(batch) == 8 for batch in batches)
-    # a round draws everyone once
-    assert sorted(row for batch in batches[:5] for row in batch if row < 10) == list(range(10))
-
-
-def test_batches_of_a_resumed_run_are_those_of_an_unbroken_one():
-    sampler = MixedSampler(LABELLED, UNLABELLED, **MIX, start=12)
-    assert len(sampler) == 18
-    assert list(sampler) == list(MixedSampler(LABELLED, UNLABELLED, **MIX))[12:]
-
-
-def test_two_processes_draw_what_one_would_have():
-    """Together they walk through the rounds that one process walks through in twice the steps."""
-    ranks = [list(MixedSampler(LABELLED, UNLABELLED, **MIX, rank=r, world_size=2)) for r in (0, 1)]
-    alone = list(MixedSampler(LABELLED, UNLABELLED, **{**MIX, 'steps': 60}))
-    assert [batch for pair in zip(*ranks) for batch in pair] == alone
-
-
-@pytest.mark.parametrize(('labelled', 'unlabelled'), [(np.arange(0), np.arange(8)), (np.arange(8), np.arange(0))])
-def test_with_one_kind_of_galaxies_all_are_drawn(labelled, unlabelled):
-    batches = list(MixedSampler(labelled, unlabelled, batch_size=4, share=0.5, steps=2, random_state=0))
-    assert sorted(sum(batches, [])) == list(range(8))

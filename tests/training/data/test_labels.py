@@ -6,7 +6,7 @@ from astropy.table import MaskedColumn, Table
 pd = pytest.importorskip('pandas')
 
 from galvae_affiliated.training.data.galaxy_zoo import GZ2_QUESTIONS  # noqa: E402
-from galvae_affiliated.training.data.labels import (
+from galvae_affiliated.training.data.labels import (  # noqa: E402
     Votes,
     question_tree,
     read_labels,
@@ -41,8 +41,10 @@ def test_questions_of_galaxy_zoo_2_have_parents_that_exist():
 
 
 def test_own_questions():
-    """The answers alone are enough for a question that everybody is asked; answers may be numbers."""
-    tree = question_tree({'arms': {'answers': [1, 2], 'parent': ['spiral', 'yes']}, 'spiral': ['yes', 'no']})
+    """Answers alone are enough for a question that everybody is asked; they may be numbers."""
+    tree = question_tree(
+        {'arms': {'answers': [1, 2], 'parent': ['spiral', 'yes']}, 'spiral': ['yes', 'no']}
+    )
     assert tree['spiral'] == {'answers': ['yes', 'no'], 'parent': None}
     assert tree['arms'] == {'answers': ['1', '2'], 'parent': ['spiral', 'yes']}
 
@@ -54,8 +56,14 @@ def test_own_questions():
         ({'bar': {'answers': ['yes']}}, "question 'bar' has the answers"),
         ({'bar': {'parent': ['disk', 'yes']}}, "question 'bar' has the answers None"),
         ({'bar': 'yes or no'}, "question 'bar' has the answers 'yes or no'"),
-        ({'bar': {'answers': ['yes', 'no'], 'parent': ['disk', 'yes']}}, "'bar' follows 'yes' to 'disk'"),
-        ({**SMOOTH, 'bar': {'answers': ['yes', 'no'], 'parent': ['smooth', 'maybe']}}, "follows 'maybe' to 'smooth'"),
+        (
+            {'bar': {'answers': ['yes', 'no'], 'parent': ['disk', 'yes']}},
+            "'bar' follows 'yes' to 'disk'",
+        ),
+        (
+            {**SMOOTH, 'bar': {'answers': ['yes', 'no'], 'parent': ['smooth', 'maybe']}},
+            "follows 'maybe' to 'smooth'",
+        ),
     ],
 )
 def test_questions_that_are_no_tree_are_refused(questions, message):
@@ -64,7 +72,9 @@ def test_questions_that_are_no_tree_are_refused(questions, message):
 
 
 def test_votes_and_the_share_who_were_asked():
-    labels = frame(smooth_yes_fraction=[0.7, 0.2], smooth_no_fraction=[0.3, 0.8], smooth_reach=[1.0, 0.25])
+    labels = frame(
+        smooth_yes_fraction=[0.7, 0.2], smooth_no_fraction=[0.3, 0.8], smooth_reach=[1.0, 0.25]
+    )
     votes = read_votes(labels, SMOOTH)['smooth']
     assert np.allclose(votes.fractions, [[0.7, 0.3], [0.2, 0.8]])
     assert votes.weight.tolist() == [1.0, 0.25]
@@ -104,7 +114,9 @@ def test_a_missing_column_is_named(missing):
 @pytest.mark.parametrize('wrong', [1.4, -0.2, 70.0])
 def test_a_fraction_past_0_to_1_names_the_galaxy(wrong):
     labels = frame(smooth_yes_fraction=[0.5, np.nan, 0.5], smooth_no_fraction=[0.5, 0.5, wrong])
-    with pytest.raises(ValueError, match=rf'smooth_no_fraction is {wrong:g} for g2; expected 0 to 1'):
+    with pytest.raises(
+        ValueError, match=rf'smooth_no_fraction is {wrong:g} for g2; expected 0 to 1'
+    ):
         read_votes(labels, SMOOTH)
 
 
@@ -140,7 +152,9 @@ TEACHER = {
 
 def test_a_teacher_stands_in_only_where_there_are_no_votes():
     """A galaxy with votes on one question is asked no other question of the teacher."""
-    own = {q: Votes(np.zeros_like(v.fractions), np.zeros(3, np.float32)) for q, v in TEACHER.items()}
+    own = {
+        q: Votes(np.zeros_like(v.fractions), np.zeros(3, np.float32)) for q, v in TEACHER.items()
+    }
     own['smooth'] = votes_of(None, [1.0, 0.0], None)
     merged = with_teacher(own, TEACHER, TREE, 0.5)
     assert np.allclose(merged['smooth'].fractions, [[0.2, 0.8], [1.0, 0.0], [0.0, 0.0]])
@@ -150,7 +164,9 @@ def test_a_teacher_stands_in_only_where_there_are_no_votes():
 
 def test_a_teacher_is_heard_less_down_the_tree():
     """Of those asked, 0.8 see no smooth galaxy, and half of them a strong bar."""
-    own = {q: Votes(np.zeros_like(v.fractions), np.zeros(3, np.float32)) for q, v in TEACHER.items()}
+    own = {
+        q: Votes(np.zeros_like(v.fractions), np.zeros(3, np.float32)) for q, v in TEACHER.items()
+    }
     merged = with_teacher(own, TEACHER, TREE, 0.5)
     weights = [float(merged[q].weight[0]) for q in TREE]
     assert np.allclose(weights, [0.5, 0.5 * 0.8, 0.5 * 0.8 * 0.5])
@@ -170,14 +186,18 @@ def test_tables_of_labels(tmp_path, ending):
     Table(ROWS).write(tmp_path / f'labels.{ending}', **options)
     labels = read_labels(tmp_path / f'labels.{ending}', 'name')
     assert labels.index.tolist() == ['a', 'b', 'c']
-    assert np.array_equal(labels['share'].to_numpy(float, na_value=np.nan), [np.nan, 0.5, 0.75], equal_nan=True)
+    assert np.array_equal(
+        labels['share'].to_numpy(float, na_value=np.nan), [np.nan, 0.5, 0.75], equal_nan=True
+    )
     assert (labels['kind'] == 'y').tolist() == [False, True, False]
     assert labels['kind'].isna().tolist() == [False, False, True]
 
 
 def test_columns_of_vectors_are_left_out(tmp_path):
     """The table may be one that ``galvae encode`` wrote."""
-    Table({'id_str': [587722981742084144, 5], 'galvae_latent': np.zeros((2, 4))}).write(tmp_path / 'labels.ecsv')
+    Table({'id_str': [587722981742084144, 5], 'galvae_latent': np.zeros((2, 4))}).write(
+        tmp_path / 'labels.ecsv'
+    )
     labels = read_labels(tmp_path / 'labels.ecsv', 'id_str')
     assert labels.index.tolist() == ['587722981742084144', '5']
     assert list(labels.columns) == ['id_str']

@@ -7,9 +7,16 @@ import pytest
 from astropy.io.votable.ucd import check_ucd
 from astropy.table import Column, MaskedColumn, QTable, Table
 
-from galvae_affiliated import ModelBundle, ModelMismatchError, get_model
-from galvae_affiliated.models.quantities import quantity_columns
-from galvae_affiliated.tables.quantities import add_quantities
+from galvae_affiliated import (
+    Engine,
+    ModelBundle,
+    ModelMismatchError,
+    add_quantities,
+    get_model,
+)
+from galvae_affiliated.exceptions import BundleError
+from galvae_affiliated.models.quantities import predict_quantities
+from galvae_affiliated.models.self_test import SELF_TEST
 
 torch = pytest.importorskip('torch')
 pytest.importorskip('onnx')
@@ -30,7 +37,7 @@ MASS, SCATTER = 5e10, 0.15
 
 @pytest.fixture(scope='module')
 def galaxies():
-    """Latents with errors of which half say little, radii in arcsec, and quantities that depend on them."""
+    """Latents of which half say little, radii in arcsec, and quantities that depend on them."""
     rng = np.random.default_rng(0)
     true = rng.normal(size=(N, 40))
     noise = np.where(np.arange(40) < 20, 0.2, 2.0)
@@ -52,34 +59,40 @@ def galaxies():
 
 @pytest.fixture(scope='module')
 def fitted(galaxies):
-    """A model of the first galaxies; of every tenth the magnitude is not known, and three have no latents."""
+    """Of the first galaxies; every tenth has no magnitude, and three have no latents."""
     latent, error = galaxies['latent'][: TEST.start].copy(), galaxies['error'][: TEST.start]
     latent[[5, 17, 99]] = np.nan
     values = {name: galaxies[name][: TEST.start].copy() for name in ('curved', 'mag', 'mass')}
     values['mag'] = MaskedColumn(values['mag'], mask=np.arange(TEST.start) % 10 == 0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quantity_networks, 'STEPS', (150, 150))
-        return fit_quantities(latent, error, values, radius=galaxies['radius'][: TEST.start] * u.arcsec)
+        return fit_quantities(
+            latent, error, values, radius=galaxies['radius'][: TEST.start] * u.arcsec
+        )
 
 
 @pytest.fixture(scope='module')
 def bundle(fitted):
-    return with_quantities(get_model(), fitted, units={'mag': u.mag, 'mass': 'solMass'}, name='with-targets')
+    return with_quantities(
+        get_model(), fitted, units={'mag': u.mag, 'mass': 'solMass'}, name='with-quantities'
+    )
 
 
 @pytest.fixture(scope='module')
 def plain():
-    """A model of one target without radii, which every bundle can take; its networks hardly learn."""
+    """Of one quantity without radii, which every bundle can take; its networks hardly learn."""
     rng = np.random.default_rng(1)
     latent = rng.normal(size=(60, 40))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quantity_networks, 'STEPS', (5, 5))
-        return fit_quantities(latent, 0.1 * np.ones_like(latent), {'tilt': latent[:, 0] + 0.1 * rng.normal(size=60)})
+        return fit_quantities(
+            latent, 0.1 * np.ones_like(latent), {'tilt': latent[:, 0] + 0.1 * rng.normal(size=60)}
+        )
 
 
 @pytest.fixture(scope='module')
 def replaced(bundle, plain):
-    """A bundle whose targets were replaced by those of `plain`."""
+    """A bundle whose quantities were replaced by those of `plain`."""
     return with_quantities(bundle, plain)
 
 
@@ -102,10 +115,14 @@ def latent_table(galaxies, bundle, rows=TEST, unit=u.arcsec):
 def residuals(table, name, true):
     """Predicted minus true, and the errors, of the rows that have them."""
     known = ~table[f'galvae_{name}'].mask
-    return (table[f'galvae_{name}'] - true)[known].data.data, table[f'galvae_{name}_err'][known].data.data
+    return (table[f'galvae_{name}'] - true)[known].data.data, table[f'galvae_{name}_err'][
+        known
+    ].data.data
 
 
-@pytest.mark.parametrize(('name', 'model', 'r2'), [('curved', 'network', 0.7), ('mag', 'ridge', 0.95)])
+@pytest.mark.parametrize(
+    ('name', 'model', 'r2'), [('curved', 'network', 0.7), ('mag', 'ridge', 0.95)]
+)
 def test_what_latents_hold_is_recovered(fitted, galaxies, bundle, name, model, r2):
     assert fitted.report[name]['model'].startswith(model)
     table = add_quantities(latent_table(galaxies, bundle), bundle)
@@ -113,13 +130,16 @@ def test_what_latents_hold_is_recovered(fitted, galaxies, bundle, name, model, r
     assert 1 - np.mean(residual**2) / galaxies[name][TEST].var() > r2
     assert np.mean(np.abs(residual) < error) == pytest.approx(0.68, abs=0.08)
     assert abs(residual.mean()) < 0.2 * residual.std()
-    # and those left out in turn told so
+    # and those left out in turn had shown so
     assert fitted.report[name]['rmse'] == pytest.approx(residual.std(), rel=0.25)
 
 
 def test_the_report_counts_who_was_left_out(fitted):
     assert list(fitted.report) == ['curved', 'mag', 'mass']
-    counts = {name: [row[key] for key in ('galaxies', 'unmeasured', 'unknown')] for name, row in fitted.report.items()}
+    counts = {
+        name: [row[key] for key in ('galaxies', 'unmeasured', 'unknown')]
+        for name, row in fitted.report.items()
+    }
     assert counts == {'curved': [597, 3, 0], 'mag': [537, 3, 60], 'mass': [597, 3, 0]}
     for row in fitted.report.values():
         assert row['within 1 error'] == pytest.approx(0.683, abs=0.01)
@@ -147,8 +167,9 @@ def test_missing_is_not_zero(galaxies):
 
 
 def test_the_graph_says_what_torch_says(fitted, galaxies, bundle):
-    values, errors = bundle.runner('targets', device='cpu')(
-        {'latent': galaxies['latent'][TEST], 'radius': galaxies['radius'][TEST]}, ['values', 'errors']
+    values, errors = Engine(device='cpu').runner(bundle, 'quantities')(
+        {'latent': galaxies['latent'][TEST], 'radius': galaxies['radius'][TEST]},
+        ['values', 'errors'],
     )
     assert values.dtype == np.float64 and values.shape == (300, 3)
     expected = fitted.predict(galaxies['latent'][TEST], galaxies['radius'][TEST])
@@ -164,11 +185,22 @@ def test_large_numbers_are_as_good_as_small_ones(fitted, galaxies, bundle):
 
 def test_columns_state_unit_ucd_and_model(galaxies, bundle):
     table = add_quantities(latent_table(galaxies, bundle), bundle)
-    assert table.colnames[3:] == [f'galvae_{n}{end}' for n in ('curved', 'mag', 'mass') for end in ('', '_err')]
-    assert [table[name].unit for name in table.colnames[3:]] == [None, None, u.mag, u.mag, u.solMass, u.solMass]
+    assert table.colnames[3:] == [
+        f'galvae_{n}{end}' for n in ('curved', 'mag', 'mass') for end in ('', '_err')
+    ]
+    assert [table[name].unit for name in table.colnames[3:]] == [
+        None,
+        None,
+        u.mag,
+        u.mag,
+        u.solMass,
+        u.solMass,
+    ]
     for name in table.colnames[3:]:
         assert table[name].meta['galvae_model'] == bundle.id
-        assert table[name].description.startswith('error of predicted' if name.endswith('_err') else 'predicted')
+        assert table[name].description.startswith(
+            'error of predicted' if name.endswith('_err') else 'predicted'
+        )
         assert (table[name].meta['ucd'] == 'stat.error') == name.endswith('_err')
         assert check_ucd(table[name].meta['ucd'], check_controlled_vocabulary=True)
 
@@ -179,9 +211,11 @@ def test_rows_without_latents_or_radius_are_masked(galaxies, bundle):
     assert given.colnames == ['name', 'galvae_latent', 'galvae_radius']
     for name in table.colnames[3:]:
         np.testing.assert_array_equal(np.flatnonzero(table[name].mask), [1, 2])
-    columns = quantity_columns(np.zeros((3, 40)), np.array([1.0, 0.0, np.nan]), bundle)
-    assert [list(column.mask) for column in columns] == [[False, True, True]] * 6
-    assert quantity_columns(np.zeros((0, 40)), np.zeros(0), bundle)[0].shape == (0,)
+    radius = np.array([1.0, 0.0, np.nan])
+    predicted = predict_quantities(np.zeros((3, 40)), radius, bundle, Engine())
+    assert [list(np.isnan(c.values)) for c in predicted.columns()] == [[False, True, True]] * 6
+    none = predict_quantities(np.zeros((0, 40)), np.zeros(0), bundle, Engine())
+    assert none.columns()[0].values.shape == (0,)
 
 
 def test_radii_are_converted(galaxies, bundle):
@@ -204,43 +238,52 @@ def test_radii_of_another_kind_are_refused(galaxies, bundle):
     with pytest.raises(KeyError, match='need the column galvae_radius'):
         add_quantities(table, bundle)
     with pytest.raises(ValueError, match=r"radii have shape \(\); .* need \(3,\), in 'arcsec'"):
-        quantity_columns(np.zeros((3, 40)), None, bundle)
+        predict_quantities(np.zeros((3, 40)), None, bundle, Engine())
 
 
-def test_a_bundle_keeps_its_targets(galaxies, bundle, tmp_path):
-    bundle.write(tmp_path / 'targets.galvae')
-    back = ModelBundle.read(tmp_path / 'targets.galvae')
-    assert back == bundle and back.name == 'with-targets' and get_model() != bundle
-    about = back.manifest['targets']
-    assert about['names'] == ['curved', 'mag', 'mass'] and about['radius'] == 'arcsec'
-    assert about['units'] == {'mag': 'mag', 'mass': 'solMass'} and about['report']['mag']['galaxies'] == 537
+def test_a_bundle_keeps_its_quantities(galaxies, bundle, tmp_path):
+    bundle.write(tmp_path / 'quantities.galvae')
+    back = ModelBundle.read(tmp_path / 'quantities.galvae')
+    assert back == bundle and back.name == 'with-quantities' and get_model() != bundle
+    about = back.manifest.quantities
+    assert about.names == ('curved', 'mag', 'mass') and about.radius == 'arcsec'
+    assert about.units == {'mag': 'mag', 'mass': 'solMass'}
+    assert back.manifest.get('quantities')['report']['mag']['galaxies'] == 537
     table = latent_table(galaxies, bundle)
     for name in ('galvae_curved', 'galvae_mag_err'):
-        np.testing.assert_array_equal(add_quantities(table, back)[name], add_quantities(table, bundle)[name])
+        np.testing.assert_array_equal(
+            add_quantities(table, back)[name], add_quantities(table, bundle)[name]
+        )
 
 
-def test_latents_from_before_the_targets_will_do(galaxies, bundle, replaced, other_bundle):
-    before, after = (add_quantities(latent_table(galaxies, b), bundle) for b in (get_model(), bundle))
+def test_latents_from_before_the_quantities_will_do(galaxies, bundle, replaced, other_bundle):
+    before, after = (
+        add_quantities(latent_table(galaxies, b), bundle) for b in (get_model(), bundle)
+    )
     np.testing.assert_array_equal(before['galvae_mag'], after['galvae_mag'])
-    assert add_quantities(latent_table(galaxies, get_model()), replaced).colnames[-1] == 'galvae_tilt_err'
-    with pytest.raises(ModelMismatchError, match='expected with-targets@'):
+    assert (
+        add_quantities(latent_table(galaxies, get_model()), replaced).colnames[-1]
+        == 'galvae_tilt_err'
+    )
+    with pytest.raises(ModelMismatchError, match='expected with-quantities@'):
         add_quantities(latent_table(galaxies, other_bundle), bundle)
 
 
-def test_targets_without_radii_need_none(replaced):
-    assert replaced.name == 'with-targets' and replaced.manifest['targets']['names'] == ['tilt']
-    assert replaced.manifest['targets']['radius'] is None
+def test_quantities_without_radii_need_none(replaced):
+    assert replaced.name == 'with-quantities' and replaced.manifest.quantities.names == ('tilt',)
+    assert replaced.manifest.quantities.radius is None
     latent = np.zeros((2, 40))
     latent[:, 0] = -1.0, 1.0
-    value, error = quantity_columns(latent, None, replaced)
+    predicted = predict_quantities(latent, None, replaced, Engine())
+    value, error = (column.values for column in predicted.columns())
     np.testing.assert_allclose(value, [-1.0, 1.0], atol=0.3)
     assert (error > 0).all()
 
 
-def test_a_bundle_without_targets():
-    with pytest.raises(ValueError, match='predicts no targets'):
+def test_a_bundle_without_quantities():
+    with pytest.raises(ValueError, match='predicts no quantities'):
         add_quantities(Table({'a': [1]}))
-    assert quantity_columns(np.zeros((3, 40)), None, get_model()) == []
+    assert get_model().manifest.quantities is None
 
 
 def test_columns_that_exist_are_refused(galaxies, bundle):
@@ -253,14 +296,20 @@ def test_columns_that_exist_are_refused(galaxies, bundle):
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
-        ({'values': {}}, 'there are no targets'),
-        ({'values': {'a': np.where(np.arange(30) < 19, np.arange(30.0), np.nan)}}, 'a is known of 19 .* expected 20'),
+        ({'values': {}}, 'there are no quantities'),
+        (
+            {'values': {'a': np.where(np.arange(30) < 19, np.arange(30.0), np.nan)}},
+            'a is known of 19 .* expected 20',
+        ),
         ({'values': {'a': np.full(30, 2.5)}}, 'a is 2.5 for every galaxy'),
         ({'values': {'a': np.arange(29.0)}}, r'a has shape \(29,\); expected \(30,\)'),
         ({'values': {'a': np.array(['x'] * 30)}}, 'a is of type <U1; expected numbers'),
         ({'values': {'radius': np.arange(30.0)}}, "cannot be named 'radius'"),
         ({'values': {'latent_00': np.arange(30.0)}}, "cannot be named 'latent_00'"),
-        ({'values': {'a': np.arange(30.0), 'a_err': np.arange(30.0)}}, "'a_err': galvae_a_err is the error of"),
+        (
+            {'values': {'a': np.arange(30.0), 'a_err': np.arange(30.0)}},
+            "'a_err': galvae_a_err is the error of",
+        ),
         ({'latent': np.zeros(30)}, r'latent has shape \(30,\)'),
         ({'error': np.zeros((30, 2))}, r'error \(30, 2\); expected \(N, n_latents\)'),
         ({'latent': np.full((30, 4), 'x')}, 'latent is of type <U1'),
@@ -270,20 +319,24 @@ def test_columns_that_exist_are_refused(galaxies, bundle):
     ],
 )
 def test_what_cannot_be_fitted_is_told(change, message):
-    given = {'latent': np.zeros((30, 4)), 'error': np.ones((30, 4)), 'values': {'a': np.arange(30.0)}}
+    given = {
+        'latent': np.zeros((30, 4)),
+        'error': np.ones((30, 4)),
+        'values': {'a': np.arange(30.0)},
+    }
     with pytest.raises(ValueError, match=message):
         fit_quantities(**{**given, **change})
 
 
 def test_what_cannot_be_put_into_a_bundle_is_told(plain):
-    with pytest.raises(ValueError, match="units names 'tlit'; the targets are tilt"):
+    with pytest.raises(ValueError, match="units names 'tlit'; the quantities are tilt"):
         with_quantities(get_model(), plain, units={'tlit': 'deg'})
     with pytest.raises(ValueError, match='parrots'):
         with_quantities(get_model(), plain, units={'tilt': 'parrots'})
-    manifest = get_model().manifest
+    manifest = get_model().manifest.raw
     manifest['latents']['n_latents'] = 4
     with pytest.raises(ValueError, match='of 40 latents; the model .* has 4'):
-        with_quantities(ModelBundle(manifest, get_model()._parts), plain)
+        with_quantities(get_model().replaced(manifest), plain)
 
 
 def test_radii_in_pixels_and_in_arcminutes(galaxies):
@@ -294,7 +347,18 @@ def test_radii_in_pixels_and_in_arcminutes(galaxies):
         pixels = fit_quantities(*given, radius=Column(radius, unit='pix'))
         arcmin = fit_quantities(*given, radius=radius / 60 * u.arcmin)
     assert (pixels.radius_unit, arcmin.radius_unit) == ('pix', 'arcsec')
-    np.testing.assert_allclose(pixels.predict(given[0], radius)[0], arcmin.predict(given[0], radius)[0], atol=1e-4)
+    np.testing.assert_allclose(
+        pixels.predict(given[0], radius)[0], arcmin.predict(given[0], radius)[0], atol=1e-4
+    )
+
+
+def test_the_self_test_runs_the_quantities(bundle):
+    assert bundle.verify(device='cpu')['quantities/values'] < 1e-4
+    with pytest.raises(BundleError, match='quantities.onnx'):
+        bundle.replaced(parts={'quantities.onnx': b'not a graph at all'}).verify(device='cpu')
+    # with that of the parts that it had before
+    assert bundle.parts[SELF_TEST] != get_model().parts[SELF_TEST]
+    assert set(get_model().verify(device='cpu')) < set(bundle.verify(device='cpu'))
 
 
 @pytest.mark.parametrize('value', ['linear', 'rare'])
