@@ -14,8 +14,8 @@ __all__ = ['encode_catalog', 'encode_cutout_set', 'make_cutouts', 'open_field']
 
 def encode_catalog(images, catalog=None, model=None, *, bands=None, unit=None, zero_point=None,
                    pixel_scale=None, subtract_sky=None, radius=None, radius_unit=None,
-                   rendering=None, overwrite=False, progress=None, outputs=None, engine=None,
-                   **options):
+                   position_columns=None, rendering=None, psf_fwhm=None, overwrite=False,
+                   progress=None, outputs=None, engine=None, **options):
     """
     Add latents, predicted morphology and flags to a catalogue.
 
@@ -26,10 +26,13 @@ def encode_catalog(images, catalog=None, model=None, *, bands=None, unit=None, z
         source with all bands as planes (3, ny, nx) or extensions. An image is
         an array (ny, nx), a Quantity, an NDData or CCDData, or a FITS file
         (``'file.fits[SCI]'`` names an extension). Masked pixels, and those
-        whose uncertainty is zero or not finite, count as missing. Images on
+        whose uncertainty is zero or not finite, count as missing; of masks of
+        bit planes those do that mean "no data": BAD, SAT, CR, NO_DATA and the
+        like by their names in the header (MP_*), and the bits that JWST, HST,
+        Euclid and DECam document. Images on
         different grids are aligned by their WCS. What `open_field` returned is
         not measured again.
-    catalog : `~astropy.table.Table`, SourceCatalog, structured array or list of cutouts, optional
+    catalog : Table, SourceCatalog, structured array, data frame or list of cutouts, optional
         The sources, with positions in pixels or on the sky; see
         `~galvae_affiliated.sources.read_positions` for the names of columns.
         None detects the sources with photutils.
@@ -50,8 +53,13 @@ def encode_catalog(images, catalog=None, model=None, *, bands=None, unit=None, z
         petroR90 of the sources: a column's name, one value, or one a source.
         None takes a column ``petro_r90`` or ``petroR90_r`` where there is one.
         Where a source has none, it is measured.
+    psf_fwhm : float, optional
+        Seeing in arcsec (pixels, where these have no known size), by which point sources are told
+        apart; None takes it from the stars of the field where radii are measured.
     radius_unit : str or `~astropy.units.Unit`, optional
         'pix' or an angle, for radii that state no unit.
+    position_columns : str or sequence of str, optional
+        Names of the columns of positions, such as 'RA,DEC', where these are not known.
     rendering : str, optional
         Name of the model's rendering of flux; None takes the first for the bands.
     overwrite : bool, optional
@@ -92,8 +100,9 @@ def encode_catalog(images, catalog=None, model=None, *, bands=None, unit=None, z
     model = get_model(model)
     source, table = open_cutouts(images, catalog, model.frame, bands=bands, unit=unit,
                                  zero_point=zero_point, pixel_scale=pixel_scale,
-                                 subtract_sky=subtract_sky, radius=radius,
-                                 radius_unit=radius_unit, rendering=rendering)
+                                 psf_fwhm=psf_fwhm, subtract_sky=subtract_sky, radius=radius,
+                                 radius_unit=radius_unit, rendering=rendering,
+                                 position_columns=position_columns)
     check_column_names(table, outputs.names(model), overwrite=overwrite)
     columns = encode(source, model, outputs, engine, progress=progress)
     return with_columns(table, columns, overwrite=overwrite)
@@ -196,7 +205,8 @@ def make_cutouts(images, catalog=None, model=None, *, rows=slice(None), **option
         Only these rows.
     **options
         ``bands``, ``unit``, ``zero_point``, ``pixel_scale``, ``subtract_sky``, ``radius``,
-        ``radius_unit`` and ``rendering``, as `encode_catalog` takes them.
+        ``psf_fwhm``, ``radius_unit``, ``position_columns`` and ``rendering``, as
+        `encode_catalog` takes them.
 
     Returns
     -------

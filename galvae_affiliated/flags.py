@@ -26,7 +26,12 @@ BITS = {
     'SCALE_ESTIMATED': (2048, False, 'nobody said the flux unit: the scale was estimated from '
                         'the noise'),
     'ARTIFACT': (4096, False,
-                 'the likeliest answer is a star or an artifact: it may be no galaxy'),
+                 'the light is of one band and sharp or straight, or saturated, or a spike of a '
+                 'star; or the likeliest answer is a star or an artifact: it may be no galaxy'),
+    'RADIUS_UNCERTAIN': (8192, False, 'the radius was measured, but noise, neighbours or an edge '
+                         'leave it uncertain: the cutout may be of a wrong size'),
+    'POINT_SOURCE': (16384, False,
+                     'not larger than a star in this image: a star, or not resolved'),
 }
 
 GalvaeFlags = extend_bit_flag_map('GalvaeFlags',

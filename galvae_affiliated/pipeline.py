@@ -48,7 +48,7 @@ def encode_chunks(source, chunks, model, outputs, engine, *, progress=None):
     source, model, outputs, engine, progress : object
         See `encode`.
     chunks : list of slice
-        Rows that follow one another.
+        In the order of their rows.
 
     Yields
     ------
@@ -60,16 +60,14 @@ def encode_chunks(source, chunks, model, outputs, engine, *, progress=None):
     size = stack_rows(engine.batch_size)
     pieces = [row_slices(rows.stop, size, rows.start) for rows in chunks]
     stacks = source.stacks([rows for piece in pieces for rows in piece])
-    done = chunks[0].start if chunks else 0
     with _thread_limit(engine):
         # one thread of everything is not two
         made = iter(stacks) if engine.n_threads == 1 else prefetched(stacks)
         for piece in pieces:
             parts = []
-            for stack in islice(made, len(piece)):
+            for rows, stack in zip(piece, islice(made, len(piece))):
                 parts.append(encoder.encode(stack, reconstruction=outputs.reconstruction))
-                done += len(stack)
-                report(done, len(source))
+                report(rows.stop, len(source))
             yield Encoding.concatenate(parts)
 
 

@@ -9,12 +9,17 @@ from galvae_affiliated.models.encoder import Encoder
 __all__ = ['caption', 'draw_gallery', 'draw_sweep', 'elbow', 'gallery_rows']
 
 COLUMNS = 8
-WARNINGS = GalvaeFlags.EDGE | GalvaeFlags.MISSING_PIXELS | GalvaeFlags.SMALL | GalvaeFlags.FAINT
+# what is said against a row, from what makes a picture worse to what makes it no galaxy's
+WARNINGS = (GalvaeFlags.EDGE | GalvaeFlags.MISSING_PIXELS | GalvaeFlags.FAINT
+            | GalvaeFlags.POOR_FIT, GalvaeFlags.SMALL, GalvaeFlags.RADIUS_UNCERTAIN,
+            GalvaeFlags.POINT_SOURCE | GalvaeFlags.ARTIFACT)
 
 
 def gallery_rows(table, *, limit=48):
     """
-    Rows worth drawing, the largest galaxies first, those with a warning last.
+    Rows worth drawing, the largest galaxies first among those that nothing is said against.
+
+    Those with a warning follow, then uncertain radii, and at last what may be no galaxy.
 
     Parameters
     ----------
@@ -29,7 +34,10 @@ def gallery_rows(table, *, limit=48):
     """
     flags = np.asarray(table['galvae_flags'])
     radius = np.ma.filled(np.ma.asarray(table['galvae_radius']), 0.0)
-    order = np.lexsort([-radius, (flags & WARNINGS) != 0])
+    doubt = np.zeros(len(flags), dtype=int)
+    for degree, bits in enumerate(WARNINGS, 1):
+        doubt[(flags & bits) != 0] = degree
+    order = np.lexsort([-radius, doubt])
     return order[(flags[order] & UNMEASURED) == 0][:limit]
 
 
@@ -141,7 +149,7 @@ def draw_sweep(table, path):
     Parameters
     ----------
     table : `~astropy.table.Table`
-        As `sweep` gives it.
+        As `~galvae_affiliated.training.sweep_latents` gives it.
     path : str or path
         Of the picture.
     """

@@ -6,29 +6,35 @@ A run that is ended goes on after its last finished chunk when the same call
 is made again.
 """
 
+import hashlib
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 from astropy.table import Column, Table
+from astropy.table.serialize import represent_mixins_as_columns
 
 from galvae_affiliated import __version__
-from galvae_affiliated._atomic import check_output
+from galvae_affiliated._atomic import check_inputs_kept, check_output
 from galvae_affiliated._batches import row_slices
 from galvae_affiliated._progress import progress_callback
 from galvae_affiliated.catalog import id_column
-from galvae_affiliated.cutouts.maker import open_cutouts
+from galvae_affiliated.cutouts.maker import CutoutMaker, open_cutouts
 from galvae_affiliated.models.registry import get_model
 from galvae_affiliated.pipeline import encode_chunks, resolve_options
+from galvae_affiliated.tables._lock import RunLock
 from galvae_affiliated.tables._writers import MEASURED, PIXEL_SCALE, WRITERS, ChunkedTable
 from galvae_affiliated.tables.columns import check_column_names
-from galvae_affiliated.tables.parts import PartFolder
+from galvae_affiliated.tables.parts import PartFolder, is_published
 
 __all__ = ['stream_catalog', 'stream_cutout_set']
 
 CHUNK_SIZE = 10_000  # rows: a minute or so of work to lose
+STRIP = 1024  # rows of an image that are read at a time
 # options of how a field, or a set, is read; the others are of how it is encoded
 FIELD_OPTIONS = ('bands', 'unit', 'zero_point', 'pixel_scale', 'subtract_sky', 'radius',
-                 'radius_unit', 'rendering')
+                 'radius_unit', 'rendering', 'position_columns', 'psf_fwhm')
 SET_OPTIONS = ('pixel_scale', 'already_scaled', 'rendering', 'bands', 'unit', 'zero_point')
 
 
@@ -66,11 +72,14 @@ def stream_catalog(images, catalog, output, model=None, *, chunk_size=CHUNK_SIZE
     ------
     FileExistsError
         If there is such a file.
+    BlockingIOError
+        If another run writes this output.
     ValueError, TypeError, FileNotFoundError
-        For a wrong call, an ending of another format, or an unfinished run
-        whose model, options, chunks, images or positions were others.
+        For a wrong call, an ending of another format, an output that is an input, or an
+        unfinished run whose model, options, chunks, images or catalogue were others.
     """
     output = check_stream_output(output, chunk_size, overwrite)
+    check_inputs_kept(output, [images, model])
     read_options = taken_options(options, FIELD_OPTIONS)
     outputs, engine = resolve_options(options, outputs, engine)
     model = get_model(model)
@@ -110,6 +119,7 @@ def stream_cutout_set(path, output, model=None, *, chunk_size=CHUNK_SIZE, overwr
     from galvae_affiliated.cutouts.sets import open_cutout_set
 
     output = check_stream_output(output, chunk_size, overwrite)
+    check_inputs_kept(output, [path, model])
     read_options = taken_options(options, SET_OPTIONS)
     outputs, engine = resolve_options(options, outputs, engine)
     model = get_model(model)
@@ -127,7 +137,8 @@ def check_stream_output(output, chunk_size, overwrite):
     if output.suffix.lower() not in WRITERS:
         raise ValueError(f'{output}: chunks are written to .parquet or .fits alone; take one of '
                          'these, or leave out the size of the chunks')
-    check_output(output, overwrite)
+    # a run that was killed after its table was whole has nothing left to do but to tidy up
+    check_output(output, overwrite or is_published(output))
     return output
 
 
@@ -145,19 +156,75 @@ def _stream(source, table, model, outputs, engine, output, read_options, *, chun
     chunked.check_writable()
     # the engine changes nothing but the last digits: a run may go on with another
     identity = {'version': __version__, 'model': model.id, 'rows': len(source),
-                'chunk_size': chunk_size, **asdict(outputs), **read_options,
-                'images and positions': source.fingerprint()}
+                'chunk_size': chunk_size, **asdict(outputs), **_decisive(read_options),
+                'images and positions': f'{source.fingerprint()} {_pixel_hash(source)}',
+                'catalog': _table_hash(table)}
     chunks = row_slices(len(source), chunk_size)
-    parts = PartFolder(output, identity, overwrite=overwrite)
-    first = next((i for i in range(len(chunks)) if not parts.is_finished(i)), len(chunks))
-    progress = progress_callback(progress)
-    if first:
-        progress(chunks[first - 1].stop, len(source))
-    encodings = encode_chunks(source, chunks[first:], model, outputs, engine, progress=progress)
-    for i, encoding in enumerate(encodings, first):
-        parts.write(i, _chunk(source, chunks[i], encoding, model, outputs, engine))
-    chunked.join(parts, chunks)
+    report = progress_callback(progress)
+    with RunLock(output) as lock:
+        parts = PartFolder(output, identity, overwrite=overwrite)
+        if parts.is_published():
+            parts.remove()
+            return len(source)
+        # another run may have ended since this one began
+        check_output(output, overwrite)
+        missing = [i for i in range(len(chunks)) if not parts.is_finished(i)]
+        first = missing[0] if missing else len(chunks)
+        if first:
+            report(chunks[first - 1].stop, len(source))
+
+        def alive(done, total):
+            lock.touch()
+            report(done, total)
+
+        encodings = encode_chunks(source, [chunks[i] for i in missing], model, outputs, engine,
+                                  progress=alive)
+        for i, encoding in zip(missing, encodings):
+            parts.write(i, _chunk(source, chunks[i], encoding, model, outputs, engine))
+        lock.touch()
+        chunked.join(parts, chunks)
     return len(source)
+
+
+def _decisive(options):
+    """Options of reading; what is left out is the same as what a function takes without it."""
+    return {name: value for name, value in options.items()
+            if not (value is None or (name == 'already_scaled' and not value))}
+
+
+def _pixel_hash(source):
+    """
+    Checksum of all pixels of a field; '' for sets, whose fingerprint has the times of files.
+
+    A field may be turned, or one star of it another, where noise and sky are the same.
+    """
+    if not isinstance(source, CutoutMaker):
+        return ''
+    result = 0
+    images = [image for plane in source.images.planes for image in (plane.data, plane.bad)]
+    for image in images:
+        for rows in [] if image is None else row_slices(len(image), STRIP):
+            result = zlib.crc32(np.ascontiguousarray(image[rows, :]), result)
+        if hasattr(image, 'release'):
+            image.release()
+    return f'{result:08x}'
+
+
+def _table_hash(table):
+    """Hash of the names, values and masks of a catalogue; None without one."""
+    if table is None:
+        return None
+    result = hashlib.sha256()
+    plain = represent_mixins_as_columns(Table(table, copy=False))
+    for name in plain.colnames:
+        column = plain[name]
+        values = np.ma.getdata(column)
+        is_object = getattr(values, 'dtype', None) is None or values.dtype.hasobject
+        content = repr(list(values)).encode() if is_object else np.ascontiguousarray(values)
+        mask = np.ascontiguousarray(np.ma.getmaskarray(column))
+        for part in (f'{name} {column.dtype} {column.unit}'.encode(), content, mask):
+            result.update(part)
+    return result.hexdigest()[:16]
 
 
 def _chunk(source, rows, encoding, model, outputs, engine):

@@ -15,6 +15,7 @@ from astropy.nddata import CCDData
 from astropy.table import Table
 from astropy.units import photometric
 from astropy.wcs import WCS
+from benchmark_fixtures import benchmark, mosaic, reverse  # noqa: F401
 
 from galvae_affiliated import get_model
 from galvae_affiliated.scripts.main import main

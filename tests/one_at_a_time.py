@@ -63,7 +63,7 @@ def read(images, x_range, y_range, channels=(0, 1, 2)):
     for i in channels:
         plane, part = images.planes[i], (slice(*y_range), slice(*x_range))
         values = np.asarray(plane.data)[part].astype(np.float64)
-        missing = ~np.isfinite(values) | ((values == 0) if images.zero_is_missing[i] else False)
+        missing = ~np.isfinite(values) | ((values == 0) if images.zeros[i] == 'missing' else False)
         if plane.bad is not None:
             missing |= np.asarray(plane.bad)[part]
         result.append(np.where(missing, np.nan, (values - images.sky[i]) * images.factors[i]))
@@ -138,8 +138,10 @@ def empty(cutout):
 def quality(maker, cutout, x, y, radius):
     """Flags of a cutout that holds something."""
     images, grid = maker.images, maker.frame.grid
-    outside = share_outside(maker, x, y, radius) > 0.02
-    inside = circle(grid, grid / maker.frame.field_of_view)
+    near = grid / maker.frame.field_of_view
+    outside = share_outside(maker, x, y, radius, grid / 2) > 0.02
+    near_outside = share_outside(maker, x, y, radius, near)
+    inside = circle(grid, near)
     light = np.nan_to_num(cutout - images.residual[:, None, None])[:, inside].mean(axis=1)
     with np.errstate(invalid='ignore', divide='ignore'):
         snr = light * np.sqrt(np.pi * radius**2) / images.noise
@@ -147,15 +149,16 @@ def quality(maker, cutout, x, y, radius):
     flags = GalvaeFlags.SCALE_ESTIMATED if images.scale_estimated else 0
     flags |= GalvaeFlags.SMALL if radius < 3.0 else 0
     flags |= GalvaeFlags.EDGE if outside else 0
-    flags |= GalvaeFlags.MISSING_PIXELS if n_missing > 0.02 * inside.sum() and not outside else 0
+    is_missing = n_missing > (0.02 + near_outside) * inside.sum()
+    flags |= GalvaeFlags.MISSING_PIXELS if is_missing else 0
     return flags | (0 if (snr >= 10.0).any() else GalvaeFlags.FAINT)
 
 
-def share_outside(maker, x, y, radius):
+def share_outside(maker, x, y, radius, within):
     (ny, nx), grid = maker.images.shape, maker.frame.grid
     at = 0.5 * maker.frame.field_of_view * radius * ((np.arange(grid) + 0.5) / grid * 2 - 1)
     in_x, in_y = (x + at > -0.5) & (x + at < nx - 0.5), (y + at > -0.5) & (y + at < ny - 0.5)
-    return 1.0 - (in_y[:, None] & in_x[None, :])[circle(grid, grid / 2)].mean()
+    return 1.0 - (in_y[:, None] & in_x[None, :])[circle(grid, within)].mean()
 
 
 def circle(grid, radius):

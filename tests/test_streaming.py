@@ -1,5 +1,11 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
 import tracemalloc
 
 import numpy as np
@@ -18,6 +24,9 @@ from galvae_affiliated.catalog import encode_cutout_set
 from galvae_affiliated.cutouts.sets import ParquetSet
 from galvae_affiliated.models.encoder import Encoder, Encoding
 from galvae_affiliated.streaming import stream_catalog, stream_cutout_set
+from galvae_affiliated.tables import _lock
+from galvae_affiliated.tables._lock import RunLock
+from galvae_affiliated.tables.parts import PartFolder
 
 # batches are of two rows with and without chunks: the last digits depend on the size of a batch
 OPTIONS = {'batch_size': 2, 'device': 'cpu'}
@@ -313,6 +322,181 @@ def test_other_contents_of_a_set_are_noticed(cutouts, tmp_path, encoded_rows):
         stream_cutout_set(cutouts, tmp_path / 'out.fits', chunk_size=3, **FAST)
 
 
+@pytest.fixture
+def half_done(cutouts, tmp_path, encoded_rows):
+    """Folder of the parts of a run over ``cutouts`` that was killed after two of three chunks."""
+    encoded_rows.left = 2
+    with pytest.raises(Killed):
+        stream_cutout_set(cutouts, tmp_path / 'out.fits', chunk_size=3, **FAST)
+    encoded_rows.left = None
+    encoded_rows.clear()
+    stream_cutout_set(cutouts, tmp_path / 'whole.fits', chunk_size=3, **FAST)
+    encoded_rows.clear()
+    return tmp_path / '.out.fits.parts'
+
+
+def swap_first_two(folder):
+    for suffix in ('parquet', 'json'):
+        first, second = (folder / f'00000{i}.{suffix}' for i in (0, 1))
+        content = first.read_bytes()
+        first.write_bytes(second.read_bytes())
+        second.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ('damage', 'chunks'),
+    [
+        (lambda folder: (folder / '000000.parquet').write_bytes(b'cut short'), [3, 1]),
+        (lambda folder: (folder / '000001.parquet').write_bytes(b''), [3, 1]),
+        (lambda folder: (folder / '000001.parquet').unlink(), [3, 1]),
+        (lambda folder: (folder / '000000.json').write_bytes(b''), [3, 1]),
+        (lambda folder: (folder / '000000.json').write_bytes(b'[7]'), [3, 1]),
+        (swap_first_two, [3, 3, 1]),
+    ],
+)
+def test_a_damaged_chunk_is_made_again(half_done, cutouts, encoded_rows, damage, chunks):
+    damage(half_done)
+    path = half_done.parent / 'out.fits'
+    stream_cutout_set(cutouts, path, chunk_size=3, **FAST)
+    assert encoded_rows == chunks
+    assert path.read_bytes() == (path.parent / 'whole.fits').read_bytes()
+    assert not half_done.exists()
+
+
+def test_a_changed_bit_of_a_chunk_is_found(half_done, cutouts, encoded_rows):
+    path = half_done / '000000.parquet'
+    content = bytearray(path.read_bytes())
+    content[100] ^= 1
+    path.write_bytes(content)
+    stream_cutout_set(cutouts, half_done.parent / 'out.fits', chunk_size=3, **FAST)
+    assert encoded_rows == [3, 1]
+
+
+@pytest.mark.parametrize('overwrite', [False, True])
+def test_files_of_others_are_not_removed(cutouts, tmp_path, overwrite):
+    folder = tmp_path / '.out.fits.parts'
+    folder.mkdir()
+    (folder / 'thesis.txt').write_text('mine')
+    with pytest.raises(ValueError, match=r'thesis\.txt is not of a run'):
+        stream_cutout_set(cutouts, tmp_path / 'out.fits', overwrite=overwrite, **FAST)
+    (folder / 'thesis.txt').rename(folder / '000000.parquet')
+    Table({'a': [1]}).write(folder / '000000.parquet', overwrite=True)
+    with pytest.raises(ValueError, match=r'000000\.parquet is not of a run'):
+        stream_cutout_set(cutouts, tmp_path / 'out.fits', overwrite=overwrite, **FAST)
+    assert len(Table.read(folder / '000000.parquet')) == 1
+
+
+def test_what_ended_between_the_table_and_the_tidying(cutouts, tmp_path, encoded_rows, monkeypatch):
+    def die(self):
+        raise Killed
+
+    path = tmp_path / 'out.fits'
+    with monkeypatch.context() as patch:
+        patch.setattr(PartFolder, 'remove', die)
+        with pytest.raises(Killed):
+            stream_cutout_set(cutouts, path, chunk_size=3, **FAST)
+    content = path.read_bytes()
+    encoded_rows.clear()
+    assert stream_cutout_set(cutouts, path, chunk_size=3, **FAST) == 7
+    assert encoded_rows == [] and path.read_bytes() == content
+    assert {file.name for file in tmp_path.iterdir()} == {'out.fits', 'set.parquet'}
+    with pytest.raises(FileExistsError):
+        stream_cutout_set(cutouts, path, chunk_size=3, **FAST)
+
+
+def test_other_pixels_of_a_field_are_noticed(field, sources, tmp_path, encoded_rows):
+    """The noise, the sky and the shape of a field that is turned are the same."""
+    images = {band: image.data for band, image in field.items()}
+    options = {'unit': 'nmgy', 'pixel_scale': 0.262, 'chunk_size': 4, **FAST}
+    positions = sources['x', 'y', 'petro_r90']
+    encoded_rows.left = 1
+    with pytest.raises(Killed):
+        stream_catalog(images, positions, tmp_path / 'out.fits', **options)
+    encoded_rows.left = None
+    turned = {band: image[::-1, ::-1].copy() for band, image in images.items()}
+    with pytest.raises(ValueError, match='images and positions was'):
+        stream_catalog(turned, positions, tmp_path / 'out.fits', **options)
+    named = positions.copy()
+    named['name'] = 'other'
+    with pytest.raises(ValueError, match='catalog was'):
+        stream_catalog(images, named, tmp_path / 'out.fits', **options)
+    stream_catalog(images, positions, tmp_path / 'out.fits', **options)
+
+
+def test_an_output_that_is_an_input_is_refused(field_files, cutouts, tmp_path, tiny_cubes):
+    link = tmp_path / 'link.parquet'
+    link.symlink_to(cutouts)
+    before = cutouts.read_bytes()
+    for path in (cutouts, link):
+        with pytest.raises(ValueError, match='is the input'):
+            stream_cutout_set(cutouts, path, overwrite=True, **FAST)
+    with pytest.raises(ValueError, match='is the input'):
+        stream_catalog(dict(field_files), None, field_files['r'], overwrite=True)
+    with pytest.raises(ValueError, match='one of the cutouts of'):
+        stream_cutout_set(tiny_cubes, tiny_cubes / 'out.fits', bands='g,r,z')
+    assert cutouts.read_bytes() == before
+
+
+class TestLock:
+    def note(self, path, age=0.0, **entries):
+        lock = path.with_name(f'.{path.name}.lock')
+        lock.write_text(json.dumps(entries))
+        os.utime(lock, (time.time() - age,) * 2)
+        return lock
+
+    def test_two_runs_at_once(self, cutouts, tmp_path):
+        path = tmp_path / 'out.fits'
+        with RunLock(path):
+            with pytest.raises(BlockingIOError, match=f'another run, process {os.getpid()} on'):
+                stream_cutout_set(cutouts, path, **FAST)
+        assert {file.name for file in tmp_path.iterdir()} == {'set.parquet'}
+        stream_cutout_set(cutouts, path, **FAST)
+
+    @pytest.mark.parametrize('content', [b'', b'{', b'[]', b'{"process": 7}'])
+    def test_the_lock_of_a_dead_run(self, cutouts, tmp_path, content):
+        """That has one, but nobody holds it."""
+        lock = tmp_path / '.out.fits.lock'
+        lock.write_bytes(content)
+        os.utime(lock, (0, 0))
+        stream_cutout_set(cutouts, tmp_path / 'out.fits', **FAST)
+        assert not lock.exists()
+
+    def test_a_dead_run_of_this_machine_at_once(self, tmp_path):
+        lock = self.note(tmp_path / 'out.fits', process=7, host=socket.gethostname())
+        with RunLock(tmp_path / 'out.fits'):
+            assert json.loads(lock.read_text())['process'] == os.getpid()
+        assert not lock.exists()
+
+    def test_a_run_of_another_machine(self, tmp_path):
+        """Whose lock may not reach here: it lives while it gives signs of life."""
+        self.note(tmp_path / 'out.fits', process=7, host='node-17')
+        with pytest.raises(BlockingIOError, match='process 7 on node-17'), RunLock(
+            tmp_path / 'out.fits'
+        ):
+            pass
+        self.note(tmp_path / 'out.fits', process=7, host='node-17', age=1000)
+        with RunLock(tmp_path / 'out.fits') as held:
+            held.touch()
+
+    def test_without_locks(self, tmp_path, monkeypatch):
+        """As on Windows, and on some file systems of clusters."""
+        monkeypatch.setattr(_lock, 'fcntl', None)
+        with RunLock(tmp_path / 'out.fits'):
+            with pytest.raises(BlockingIOError), RunLock(tmp_path / 'out.fits'):
+                pass
+
+    def test_the_same_command_twice_in_the_shell(self, cutouts, tmp_path):
+        words = [sys.executable, '-m', 'galvae_affiliated.scripts.main', 'encode', str(cutouts)]
+        words += ['-o', str(tmp_path / 'out.parquet'), '--chunk-size', '1', '--no-morphology']
+        runs = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+        errors = [run.communicate()[1] for run in runs]
+        # the second may also come when the first has ended
+        assert sorted(run.returncode for run in runs) in ([0, 1], [0, 2])
+        assert [error.startswith('galvae: error: ') for error in sorted(errors)] == [False, True]
+        assert len(Table.read(tmp_path / 'out.parquet')) == 7
+        assert {file.name for file in tmp_path.iterdir()} == {'out.parquet', 'set.parquet'}
+
+
 def test_nothing_of_a_refused_run_is_left(field, sources, tmp_path):
     for options, kind in (
         ({'n_samples': 1}, ValueError),
@@ -428,7 +612,7 @@ def test_wrong_use_of_the_command(galvae, cutouts, field_files, tmp_path):
         )
     for n in (0, -1):
         galvae('encode', cutouts, '--chunk-size', n, '-o', tmp_path / 'out.fits').fails(
-            2, f'chunk_size is {n}'
+            2, f'--chunk-size is {n}'
         )
     words = [
         '--bands',

@@ -28,8 +28,8 @@ class Cutter:
 
     Parameters
     ----------
-    images : `~galvae_affiliated.images.field.FieldImages`
-    frame : `~galvae_affiliated.cutouts.frame.ModelFrame`
+    images : `~galvae_affiliated.images.FieldImages`
+    frame : `~galvae_affiliated.cutouts.ModelFrame`
     """
 
     def __init__(self, images, frame):
@@ -99,12 +99,13 @@ class Cutter:
 
     def _flags(self, contents, x, y, radius):
         """Flags of cutouts by their pixels and where they lie."""
-        outside = self._share_outside(x, y, radius) > MAX_OUTSIDE
+        outside = self._share_outside(x, y, radius, self.grid / 2) > MAX_OUTSIDE
+        # what lies off the image is flagged by EDGE
+        near_outside = self._share_outside(x, y, radius, self.grid / self.field_of_view)
         light = (contents.total - self.images.residual * contents.count) / contents.n_inside
         with np.errstate(invalid='ignore', divide='ignore'):
             snr = light * np.sqrt(np.pi * radius ** 2)[:, None] / self.images.noise
-        # what lies off the image is flagged by EDGE
-        missing = (contents.n_missing > MAX_MISSING * contents.n_inside) & ~outside
+        missing = contents.n_missing > (MAX_MISSING + near_outside) * contents.n_inside
         flags = np.zeros(len(x), dtype=np.int32)
         if self.images.scale_estimated:
             flags |= GalvaeFlags.SCALE_ESTIMATED
@@ -115,15 +116,15 @@ class Cutter:
         flags[_is_flat(contents.low, contents.high)] = GalvaeFlags.NO_DATA
         return flags
 
-    def _share_outside(self, x, y, radius):
-        """(N,) float array: share of each cutout's inscribed circle that lies off the image."""
+    def _share_outside(self, x, y, radius, circle):
+        """(N,) float array: share of a circle, of pixels of the cutout, that is off the image."""
         (ny, nx), half = self.images.shape, 0.5 * self.field_of_view * radius
         share = np.zeros(len(x))
         far = np.minimum(np.minimum(x, nx - 1 - x), np.minimum(y, ny - 1 - y)) < half - 0.5
         step = (np.arange(self.grid) + 0.5) / self.grid * 2 - 1
         at_x, at_y = (centre[far, None] + half[far, None] * step for centre in (x, y))
         in_x, in_y = ((at > -0.5) & (at < n - 0.5) for at, n in ((at_x, nx), (at_y, ny)))
-        inside = _circle(self.grid, self.grid / 2)
+        inside = _circle(self.grid, circle)
         on_image = ((in_y @ inside.reshape(self.grid, self.grid)) * in_x).sum(axis=1)
         share[far] = 1.0 - on_image / inside.sum()
         return share
@@ -205,7 +206,7 @@ def _circle(grid, radius):
 
 def empty_flags(cutouts):
     """(N,) int array: NO_DATA where every pixel of a cutout is missing, or all are equal."""
-    pixels = cutouts.reshape(len(cutouts), -1)
+    pixels = cutouts.reshape(len(cutouts), np.prod(cutouts.shape[1:], dtype=int))
     if np.isinf(pixels.sum()):
         pixels = np.where(np.isfinite(pixels), pixels, np.float32(np.nan))
     low, high = (limit.reduce(pixels, axis=1) for limit in (np.fmin, np.fmax))

@@ -12,11 +12,13 @@ from galvae_affiliated.cutouts.stack import CutoutStack, unreadable_stack
 from galvae_affiliated.flags import GalvaeFlags
 from galvae_affiliated.images._windows import overlaps
 from galvae_affiliated.images.units import pixel_area
-from galvae_affiliated.sources.detection import HOT, find_sources
+from galvae_affiliated.sources.detection import find_islands
 from galvae_affiliated.sources.petrosian import petrosian_r90
 
 # Galaxy Zoo 2's own composites: 424 pixels of 0.02 petroR90
 GZ2_SIDE, GZ2_PIXEL = 424, 0.02
+PICTURES = ('JPEG', 'PNG', 'GIF', 'WEBP', 'BMP', 'TIFF')
+MAX_PIXELS = 1 << 24  # of a picture: a cutout of 4096 pixels a side. Few bytes may declare many
 SKY_TOLERANCE = 0.03  # composite levels; a rendering is recognised by the level of its empty sky
 
 
@@ -26,9 +28,9 @@ class CompositeMaker:
 
     Parameters
     ----------
-    frame : `~galvae_affiliated.cutouts.frame.ModelFrame`
+    frame : `~galvae_affiliated.cutouts.ModelFrame`
     pixel_scale, already_scaled, rendering : optional
-        See `~galvae_affiliated.catalog.encode_cutout_set`.
+        See `~galvae_affiliated.encode_cutout_set`.
     """
 
     def __init__(self, frame, *, pixel_scale=None, already_scaled=False, rendering=None):
@@ -67,7 +69,7 @@ class CompositeMaker:
         for i, (name, image, scale) in enumerate(zip(ids, images, scales)):
             try:
                 pixels = decode_image(image)
-            except (OSError, ValueError, TypeError):
+            except Exception:  # a damaged picture raises whatever its decoder meets
                 continue
             scale = scale if self.pixel_scale is None else self.pixel_scale
             if self.already_scaled or scale is None or not np.isfinite(scale):
@@ -88,7 +90,8 @@ class CompositeMaker:
         """Cutout, petroR90 in pixels, and flags of an image."""
         grid, field_of_view = self.frame.grid, self.frame.field_of_view
         if not is_measured:
-            side = field_of_view / GZ2_PIXEL if len(pixels) == GZ2_SIDE else len(pixels)
+            side = min(pixels.shape[:2])  # of a picture that is wide or tall, too
+            side = field_of_view / GZ2_PIXEL if side == GZ2_SIDE else side
             cutout = resize_composite(pixels, side, grid)
             return cutout, side / field_of_view, _empty_flag(cutout)
         radius = composite_radius(pixels, rendering, self.frame)
@@ -116,8 +119,34 @@ def decode_image(image):
     from PIL import Image
 
     content = image['bytes'] if isinstance(image, dict) else image
-    with Image.open(io.BytesIO(content)) as opened:
-        return np.asarray(opened.convert('RGB'))
+    # not all that Pillow knows: for some of them it starts other programs
+    with Image.open(io.BytesIO(content), formats=PICTURES) as opened:
+        if opened.width * opened.height > MAX_PIXELS:
+            raise ValueError(f'{opened.width} x {opened.height} pixels; expected at most '
+                             f'{MAX_PIXELS} in all')
+        return _as_rgb(opened)
+
+
+def _as_rgb(opened):
+    """(ny, nx, 3) uint8 array of an opened picture of any mode; Pillow cuts some at 255."""
+    if getattr(opened, 'n_frames', 1) > 1:
+        raise ValueError(f'the picture has {opened.n_frames} frames; expected one')
+    if opened.mode.startswith('I') or opened.mode == 'F':
+        values = np.asarray(opened, dtype=np.float64)
+        whole = 1.0 if opened.mode == 'F' else 65535.0
+        if not (np.isfinite(values).all() and 0 <= values.min() and values.max() <= whole):
+            raise ValueError(f'the picture holds values from {values.min()} to {values.max()}; '
+                             f'expected 0 to {whole:g}')
+        grey = np.round(values * 255.0 / whole).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=-1)
+    if 'A' in opened.getbands() or 'transparency' in opened.info:
+        from PIL import Image
+
+        # what is transparent is empty sky, whatever colour it has
+        picture = opened.convert('RGBA')
+        black = Image.new('RGBA', picture.size, (0, 0, 0, 255))
+        return np.asarray(Image.alpha_composite(black, picture).convert('RGB'))
+    return np.asarray(opened.convert('RGB'))
 
 
 def resize_composite(pixels, side, grid):
@@ -179,7 +208,7 @@ def composite_radius(pixels, rendering, frame):
     pixels : (ny, nx, 3) uint8 array
     rendering : str
         Name of the composite's rendering.
-    frame : `~galvae_affiliated.cutouts.frame.ModelFrame`
+    frame : `~galvae_affiliated.cutouts.ModelFrame`
 
     Returns
     -------
@@ -195,7 +224,7 @@ def composite_radius(pixels, rendering, frame):
     border = [intensity[:edge], intensity[-edge:], intensity[:, :edge], intensity[:, -edge:]]
     intensity = intensity - np.median(np.concatenate([part.ravel() for part in border]))
     y, x = (intensity.shape[0] - 1) / 2, (intensity.shape[1] - 1) / 2
-    labels = find_sources(intensity, HOT, deblend=False)
+    labels = find_islands(intensity)
     own = labels[int(y), int(x)]
     return petrosian_r90(np.where((labels != 0) & (labels != own), np.nan, intensity), x, y)
 

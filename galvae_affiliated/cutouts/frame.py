@@ -48,7 +48,7 @@ class ModelFrame:
         In the order of the table in the encoder's graph.
     typical : dict of str to dict of str to float
         By band, ``noise`` and ``flux`` of usual images; see
-        `~galvae_affiliated.images.field.FieldImages`.
+        `~galvae_affiliated.images.FieldImages`.
     """
 
     name: str

@@ -8,9 +8,11 @@ from galvae_affiliated.cutouts.source import fingerprint_of
 from galvae_affiliated.cutouts.stack import CutoutStack
 from galvae_affiliated.flags import UNMEASURED, GalvaeFlags
 from galvae_affiliated.images.field import FieldImages
-from galvae_affiliated.sources.detection import detect, detection_image, segment
+from galvae_affiliated.sources.detection import detect, map_sources
 from galvae_affiliated.sources.petrosian import measure_radii
+from galvae_affiliated.sources.point_sources import psf_from_fwhm
 from galvae_affiliated.sources.positions import as_table, read_positions
+from galvae_affiliated.sources.sizes import measure_sizes
 
 __all__ = ['CutoutMaker', 'open_cutouts', 'read_field']
 
@@ -21,18 +23,23 @@ class CutoutMaker:
     """
     Cutouts of any rows of a catalogue, so that many sources need little memory.
 
-    A `~galvae_affiliated.cutouts.source.CutoutSource`.
+    A `~galvae_affiliated.cutouts.CutoutSource`.
 
     Parameters
     ----------
-    images : `~galvae_affiliated.images.field.FieldImages`
-    positions : `~galvae_affiliated.sources.positions.Positions`
-    frame : `~galvae_affiliated.cutouts.frame.ModelFrame`
+    images : `~galvae_affiliated.images.FieldImages`
+    positions : `~galvae_affiliated.sources.Positions`
+    frame : `~galvae_affiliated.cutouts.ModelFrame`
     rendering : str, optional
         Name of the model's rendering of flux; None takes the first for the bands of the images.
     labels : (ny, nx) int array, optional
         Which source a pixel belongs to; neighbours are left out of the
         measurement of a radius (not of the cutout).
+    sources : `~galvae_affiliated.sources.SourceMap`, optional
+        What was found in the images, in place of ``labels``: its flags are those of the rows too,
+        and a radius is doubted that its pixels do not bear out.
+    psf_r90 : float, optional
+        petroR90 of a point source in pixels; NaN where it is not known.
 
     Raises
     ------
@@ -41,10 +48,13 @@ class CutoutMaker:
         pixel scale that the images do not have.
     """
 
-    def __init__(self, images, positions, frame, *, rendering=None, labels=None):
+    def __init__(self, images, positions, frame, *, rendering=None, labels=None,
+                 sources=None, psf_r90=np.nan):
         self.images = images
         self.frame = frame
         self.labels = labels
+        self.sources = sources
+        self.psf_r90 = psf_r90
         self.rendering = _rendering_of(images.bands, frame, rendering)
         self.cutter = Cutter(images, frame)
         self.x, self.y = positions.pixels(images.wcs)
@@ -87,7 +97,8 @@ class CutoutMaker:
         kept = np.flatnonzero(measured)
         flags[kept] |= self.cutter.cut(x[kept], y[kept], radius[kept], data, kept)
         scale = np.full(len(x), self.images.pixel_scale or np.nan)
-        return CutoutStack(data, np.full(len(x), self.rendering), flags, radius, scale)
+        return CutoutStack(data, np.full(len(x), self.rendering), flags, radius, scale,
+                           radius / self.psf_r90)
 
     def _radii(self, x, y, given):
         """
@@ -109,26 +120,37 @@ class CutoutMaker:
         off = ~lost & ~((-0.5 <= x) & (x < nx - 0.5) & (-0.5 <= y) & (y < ny - 0.5))
         radius = np.where(lost | off, np.nan, given)
         sought = np.flatnonzero(np.isnan(radius) & ~lost & ~off)
-        radius[sought] = measure_radii(self.images, x[sought], y[sought], self.labels)
-        is_possible = (0 < given) & (given <= MAX_RADIUS * np.hypot(nx, ny))
         flags = np.zeros(len(x), dtype=np.int32)
+        radius[sought], flags[sought] = self._measured(x[sought], y[sought])
+        is_possible = (0 < given) & (given <= MAX_RADIUS * np.hypot(nx, ny))
         flags[~is_possible & ~np.isnan(given)] = GalvaeFlags.BAD_RADIUS
         flags[sought[np.isnan(radius[sought])]] = GalvaeFlags.NO_RADIUS
         flags[off] = GalvaeFlags.OFF_IMAGE
         flags[lost] = GalvaeFlags.BAD_POSITION
         return radius, flags
 
+    def _measured(self, x, y):
+        """Radii of positions on the image, and what is said against them."""
+        if self.sources is None:
+            return measure_radii(self.images, x, y, self.labels), np.zeros(len(x), dtype=np.int32)
+        radius, is_uncertain = measure_sizes(self.images, self.sources, x, y)
+        flags = np.append(self.sources.flags, 0).astype(np.int32)[self.sources.of_positions(x, y)]
+        return radius, flags | np.where(is_uncertain, GalvaeFlags.RADIUS_UNCERTAIN, 0)
+
 
 def open_cutouts(images, catalog, frame, *, radius=None, radius_unit=None, rendering=None,
-                 **image_options):
+                 position_columns=None, psf_fwhm=None, **image_options):
     """
     A maker of cutouts for the sources, and their table.
 
     Parameters
     ----------
-    images, catalog, radius, radius_unit, rendering : object
+    images, catalog, radius, radius_unit, rendering, position_columns : object
         As `~galvae_affiliated.encode_catalog` takes them.
-    frame : `~galvae_affiliated.cutouts.frame.ModelFrame`
+    frame : `~galvae_affiliated.cutouts.ModelFrame`
+    psf_fwhm : float, optional
+        Seeing in arcsec, or in pixels where these have no known size; None takes it from the
+        stars of the field where radii are measured.
     **image_options
         See `read_field`.
 
@@ -146,16 +168,33 @@ def open_cutouts(images, catalog, frame, *, radius=None, radius_unit=None, rende
     table = None if catalog is None else as_table(catalog)
     positions = None
     if table is not None:
-        positions = read_positions(table, radius=radius, radius_unit=radius_unit)
+        positions = read_positions(table, radius=radius, radius_unit=radius_unit,
+                                   position_columns=position_columns)
     field = read_field(images, frame, rendering=rendering, **image_options)
-    labels = None
+    if positions is not None and (positions.x is not None or field.wcs is not None):
+        positions.check_against(field.wcs, field.shape)
+    seeing, sources = _seeing_in_pixels(psf_fwhm, field), None
     if table is None:
-        table, labels = detect(field)
+        table, sources = detect(field, psf_fwhm=seeing)
         positions = read_positions(table, radius=radius, radius_unit=radius_unit)
     elif np.isnan(positions.radius).any():
         # neighbours have to be separated from the galaxy whose radius is measured
-        labels = segment(detection_image(field))
-    return CutoutMaker(field, positions, frame, rendering=rendering, labels=labels), table
+        sources = map_sources(field, psf_fwhm=seeing)
+    psf_r90 = np.nan if sources is None else sources.psf_r90
+    if seeing is not None:
+        psf_r90 = psf_from_fwhm(seeing)[1]
+    maker = CutoutMaker(field, positions, frame, rendering=rendering, sources=sources,
+                        psf_r90=psf_r90)
+    return maker, table
+
+
+def _seeing_in_pixels(psf_fwhm, field):
+    """The seeing that was given, in pixels; None if none was."""
+    if psf_fwhm is None:
+        return None
+    if not (np.isfinite(psf_fwhm) and psf_fwhm > 0):
+        raise ValueError(f'psf_fwhm is {psf_fwhm}; expected a positive number of arcsec')
+    return float(psf_fwhm) / (field.pixel_scale or 1.0)
 
 
 def read_field(images, frame, *, rendering=None, **image_options):
@@ -166,16 +205,16 @@ def read_field(images, frame, *, rendering=None, **image_options):
     ----------
     images : object
         As `~galvae_affiliated.encode_catalog` takes them; `FieldImages` are returned as they are.
-    frame : `~galvae_affiliated.cutouts.frame.ModelFrame`
+    frame : `~galvae_affiliated.cutouts.ModelFrame`
     rendering : str, optional
         Name of the model's rendering of flux; None takes bands of any.
     **image_options
         ``bands``, ``unit``, ``zero_point``, ``pixel_scale`` and ``subtract_sky``, as
-        `~galvae_affiliated.images.field.FieldImages` takes them.
+        `~galvae_affiliated.images.FieldImages` takes them.
 
     Returns
     -------
-    field : `~galvae_affiliated.images.field.FieldImages`
+    field : `~galvae_affiliated.images.FieldImages`
 
     Raises
     ------

@@ -32,12 +32,12 @@ def open_cutout_set(path, frame, *, bands=None, unit=None, zero_point=None, **op
     ----------
     path : str or path
         A Parquet file, or a folder of FITS files.
-    frame : `~galvae_affiliated.cutouts.frame.ModelFrame`
+    frame : `~galvae_affiliated.cutouts.ModelFrame`
     bands, unit, zero_point : optional
         Of FITS cutouts; see `~galvae_affiliated.encode_catalog`.
     **options
         ``pixel_scale``, ``already_scaled`` and ``rendering``; see
-        `~galvae_affiliated.catalog.encode_cutout_set`.
+        `~galvae_affiliated.encode_cutout_set`.
 
     Returns
     -------
@@ -61,14 +61,14 @@ class ParquetSet:
     """
     Colour images of a Parquet file, laid out as Galaxy Zoo's sets are.
 
-    A `~galvae_affiliated.cutouts.source.CutoutSource`.
+    A `~galvae_affiliated.cutouts.CutoutSource`.
 
     Parameters
     ----------
     path : str or path
-    frame : `~galvae_affiliated.cutouts.frame.ModelFrame`
+    frame : `~galvae_affiliated.cutouts.ModelFrame`
     pixel_scale, already_scaled, rendering : optional
-        See `~galvae_affiliated.catalog.encode_cutout_set`.
+        See `~galvae_affiliated.encode_cutout_set`.
 
     Raises
     ------
@@ -148,15 +148,15 @@ class FrameSet:
     """
     Colour images of a pandas frame, read as those of a Parquet file are.
 
-    A `~galvae_affiliated.cutouts.source.CutoutSource`.
+    A `~galvae_affiliated.cutouts.CutoutSource`.
 
     Parameters
     ----------
     data : ``pandas.DataFrame`` of N rows
     image_column : str
-    frame : `~galvae_affiliated.cutouts.frame.ModelFrame`
+    frame : `~galvae_affiliated.cutouts.ModelFrame`
     pixel_scale, already_scaled, rendering : optional
-        See `~galvae_affiliated.catalog.encode_cutout_set`.
+        See `~galvae_affiliated.encode_cutout_set`.
 
     Raises
     ------
@@ -205,14 +205,14 @@ class FitsFolder:
     """
     FITS cutouts of a folder, in the order of their names; a cutout's name is its identifier.
 
-    A `~galvae_affiliated.cutouts.source.CutoutSource`.
+    A `~galvae_affiliated.cutouts.CutoutSource`.
 
     Parameters
     ----------
     path : str or path
-    frame : `~galvae_affiliated.cutouts.frame.ModelFrame`
+    frame : `~galvae_affiliated.cutouts.ModelFrame`
     pixel_scale, already_scaled, rendering, bands, unit, zero_point : optional
-        See `~galvae_affiliated.catalog.encode_cutout_set`.
+        See `~galvae_affiliated.encode_cutout_set`.
 
     Raises
     ------
@@ -269,7 +269,7 @@ class FitsFolder:
         ny, nx = field.shape
         # as in Parquet sets: a cutout of unknown pixel scale is at the model's scale already
         is_scaled = self.already_scaled or field.pixel_scale is None
-        radius = nx / self.frame.field_of_view if is_scaled else np.nan
+        radius = min(ny, nx) / self.frame.field_of_view if is_scaled else np.nan
         x, y, radius = (np.array([value]) for value in ((nx - 1) / 2, (ny - 1) / 2, radius))
         positions = Positions(x, y, None, radius, None)
         rendering = self.options['rendering']

@@ -10,6 +10,8 @@ from galvae_affiliated.flags import UNMEASURED, GalvaeFlags
 
 __all__ = ['CutoutStack']
 
+LOWEST, HIGHEST = -0.5, 1.5  # of a composite in [0, 1] that was sharpened or resampled
+
 
 @dataclass(frozen=True)
 class CutoutStack:
@@ -32,6 +34,8 @@ class CutoutStack:
         petroR90 in pixels of the image; NaN where not known.
     pixel_scale : (N,) float array
         Side of a pixel of the image in arcsec; NaN where not known.
+    resolution : (N,) float array
+        petroR90 over that of a point source in the image; NaN where not known.
     """
 
     data: np.ndarray
@@ -39,15 +43,16 @@ class CutoutStack:
     flags: np.ndarray
     radius: np.ndarray = field(default=None)
     pixel_scale: np.ndarray = field(default=None)
+    resolution: np.ndarray = field(default=None)
 
     def __post_init__(self):
         shape = np.shape(self.data)
         if len(shape) != 4 or shape[1] != 3 or shape[2] != shape[3]:
             raise ValueError(f'cutouts have shape {shape}; expected (N, 3, grid, grid)')
-        for name in ('radius', 'pixel_scale'):
+        for name in ('radius', 'pixel_scale', 'resolution'):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, np.full(shape[0], np.nan))
-        for name in ('rendering', 'flags', 'radius', 'pixel_scale'):
+        for name in ('rendering', 'flags', 'radius', 'pixel_scale', 'resolution'):
             if len(getattr(self, name)) != shape[0]:
                 raise ValueError(f'{name} has {len(getattr(self, name))} values '
                                  f'for {shape[0]} cutouts')
@@ -85,21 +90,44 @@ class CutoutStack:
         Parameters
         ----------
         images : (N, 3, grid, grid) or (N, grid, grid, 3) array
-            8-bit, or floats in [0, 1]; NaN where missing.
+            8-bit (of type uint8), or floats in [0, 1]; NaN where missing.
         rendering : str, optional
             Name of the model's rendering of such composites.
 
         Returns
         -------
         stack : `CutoutStack`
+
+        Raises
+        ------
+        ValueError
+            If the numbers are others: integers of another type, or floats clearly outside
+            [0, 1], such as flux or 8-bit values as floats.
         """
         images = np.asarray(images)
+        _check_composites(images)
         if images.ndim == 4 and images.shape[1] != 3 and images.shape[-1] == 3:
             images = np.moveaxis(images, -1, 1)
         scale = 255.0 if images.dtype == np.uint8 else 1.0
         data = images.astype(np.float32) / np.float32(scale)
         stack = cls(data, np.full(len(data), rendering), np.zeros(len(data), dtype=np.int32))
         return replace(stack, flags=empty_flags(data).astype(np.int32))
+
+
+def _check_composites(images):
+    """Refuse numbers that are no composites: the network would take them without a word."""
+    if images.dtype.kind in 'iub' and images.dtype != np.uint8:
+        raise ValueError(f'composites are of type {images.dtype}; expected uint8 with values from '
+                         '0 to 255, or floats in [0, 1]')
+    if images.dtype.kind != 'f' or not images.size:
+        return
+    low, high = (float(limit(images, initial=0.5, where=np.isfinite(images)))
+                 for limit in (np.min, np.max))
+    if low < LOWEST or high > HIGHEST:
+        what = ('8-bit values as floats are divided by 255' if low >= 0 and high <= 255 else
+                'make_cutouts makes cutouts of flux')
+        raise ValueError(f'composites hold values from {low:.4g} to {high:.4g}; expected floats '
+                         f'in [0, 1], or uint8 ({what})')
 
 
 def unreadable_stack(n, grid):

@@ -10,11 +10,30 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from galvae_affiliated.images._lazy import MappedImage, MissingPixels, ScaledImage, decompress
+from galvae_affiliated.images._lazy import (
+    MappedImage,
+    MissingPixels,
+    ScaledImage,
+    decompress,
+    is_undefined,
+)
+from galvae_affiliated.images._masks import undefined_planes
+from galvae_affiliated.images.units import ZERO_POINT_KEYWORDS
 
-# extensions that accompany an image
-COMPANIONS = {'MASK', 'DQ', 'WHT', 'WEIGHT', 'IVAR', 'INVVAR', 'ERR', 'ERROR', 'VAR', 'VARIANCE',
-              'SIGMA', 'UNCERT'}
+# names of the image itself, and of what accompanies it
+SCIENCE = ('SCI', 'SCIENCE', 'IMAGE', 'DATA', 'COADD')
+MASKS = ('MASK', 'DQ', 'MSK', 'FLG', 'FLAG', 'FLAGS', 'DQMASK', 'BADPIX', 'BPM')
+# nothing was observed where these are zero, negative or not finite
+WEIGHTS = ('UNCERT', 'WHT', 'WEIGHT', 'WGT', 'IVAR', 'INVVAR', 'ERR', 'ERROR', 'SIGMA', 'STD',
+           'RMS', 'VAR', 'VARIANCE')
+OTHERS = ('BKG', 'BACKGROUND', 'SKY', 'EXP', 'EXPTIME', 'EXPMAP', 'EXPOSURE', 'CTX', 'CON',
+          'CONTEXT', 'COV', 'COVERAGE', 'NEXP', 'NPIX', 'PSF', 'D2IMARR', 'WCSDVARR', 'WCSCORR',
+          'AREA', 'WAVELENGTH', 'MODEL', 'RESID', 'RESIDUAL', 'RESIDUALS', 'CHI', 'CHI2', 'SAMP',
+          'NSAMP', 'TIME', 'SEG', 'SEGM', 'SEGMENTATION', 'SEGMAP', 'THUMBNAIL', 'PREVIEW',
+          'DEPTH', 'FLAT', 'BIAS', 'DARK')
+COMPANIONS = {*MASKS, *WEIGHTS, *OTHERS}
+INHERITED = ('BUNIT', *ZERO_POINT_KEYWORDS, 'FLUXMAG0', 'PHOTFLAM', 'PHOTPLAM', 'SURVEY',
+             'FILTER', 'BAND', 'TELESCOP', 'INSTRUME')
 SMALL = 2 ** 20  # pixels; smaller images are read as a whole
 
 
@@ -72,7 +91,12 @@ def open_fits(path, **options):
 
 
 def choose_hdu(hdus, extension, band, path):
-    """The HDU that was named, else the one of the band, else the first image."""
+    """
+    The HDU of an image.
+
+    The one that was named, else the one of the band, else the one called SCI or IMAGE, else the
+    only image. Errors, weights, masks and the like are none.
+    """
     if extension is not None:
         try:
             return hdus[extension]
@@ -80,10 +104,47 @@ def choose_hdu(hdus, extension, band, path):
             raise ValueError(f'{path}: there is no extension {extension!r}; '
                              f'there are {[hdu.name or i for i, hdu in enumerate(hdus)]}') from None
     images = [hdu for hdu in hdus if hdu.is_image and hdu.header.get('NAXIS', 0) >= 2
-              and hdu.name.upper() not in COMPANIONS]
+              and not is_companion(hdu.name)]
     if not images:
         raise ValueError(f'{path}: there is no image in this file')
-    return next((hdu for hdu in images if _is_of_band(hdu, band)), images[0])
+    own = [hdu for hdu in images if _is_of_band(hdu, band)]
+    for some in (own, [hdu for hdu in own or images if hdu.name.upper() in SCIENCE], images):
+        if len(some) == 1:
+            return some[0]
+    raise ValueError(f'{path}: there are {len(images)} images, '
+                     f'{", ".join(_label(hdus, hdu) for hdu in images[:8])}; name one as '
+                     f"'{path}[{hdus.index(images[0])}]'")
+
+
+def _label(hdus, hdu):
+    place = hdus.index(hdu)
+    return f'{place} ({hdu.name})' if hdu.name and hdu.name != 'PRIMARY' else str(place)
+
+
+def is_companion(name):
+    """Whether an extension is called as what accompanies images is: 'ERR', 'VAR_POISSON'."""
+    return bool(name) and any(_is_called(name, companion) for companion in COMPANIONS)
+
+
+def _is_called(name, word):
+    """Whether a name is the word, or the word and others after or before it."""
+    parts = re.split(r'[_.\-\s]', name.upper())
+    return word in (parts[0], parts[-1])
+
+
+def inherited_header(hdus, hdu):
+    """An HDU's header, with the keywords of the primary one that it has not itself."""
+    header = hdu.header
+    primary = hdus[0].header
+    if hdu is hdus[0] or header.get('INHERIT') is False:
+        return header
+    result = header.copy()
+    # of an image of its own, unit and scale of the primary HDU are those of that image alone
+    own = set() if hdus[0].header.get('NAXIS', 0) == 0 else {'BUNIT', *ZERO_POINT_KEYWORDS}
+    for key in INHERITED:
+        if key in primary and key not in header and key not in own:
+            result[key] = primary[key]
+    return result
 
 
 def read_pixels(path, hdus, hdu):
@@ -118,12 +179,52 @@ def _is_uncompressed(path):
         return False
 
 
-def read_mask(path, hdus, shape):
-    """Pixels undefined by the extensions MASK and UNCERT of CCDData; None if there are none."""
-    masks, uncertainties = ([read_pixels(path, hdus, hdu) for hdu in hdus
-                             if hdu.name == name and hdu.is_image and hdu.shape == shape]
-                            for name in ('MASK', 'UNCERT'))
+def read_mask(path, hdus, hdu, header):
+    """
+    Pixels that the companions of an image say are undefined; None if there are none.
+
+    Masks, by their planes that mean "no data", and errors and weights that are zero or not
+    finite. Of several images in a file, those of the same EXTVER or of the same prefix count.
+
+    Returns
+    -------
+    bad : (ny, nx) bool array, `LazyImage` or None
+
+    Raises
+    ------
+    ValueError
+        If nobody says what the planes of a mask mean.
+    """
+    found = [other for other in hdus if other is not hdu and _accompanies(other, hdu, hdus)]
+    masks, uncertainties, planes = [], [], []
+    for other in found:
+        is_mask = any(_is_called(other.name, word) for word in MASKS)
+        pixels = read_pixels(path, hdus, other)
+        if is_mask:
+            bits = undefined_planes(pixels, other, header, path)
+            if bits:
+                masks.append(pixels)
+                planes.append(bits)
+        elif any(other.name.upper() == word for word in WEIGHTS) and _tells(pixels):
+            uncertainties.append(pixels)
     if not masks and not uncertainties:
         return None
-    bad = MissingPixels(masks, uncertainties)
+    bad = MissingPixels(masks, uncertainties, planes)
     return np.asarray(bad) if bad.size <= SMALL else bad
+
+
+def _accompanies(other, hdu, hdus):
+    """Whether an HDU is of the same image: its shape, its version, and its prefix if it has one."""
+    if not other.is_image or other.shape != hdu.shape or not is_companion(other.name):
+        return False
+    alike = [one for one in hdus if one.name == other.name]
+    if len(alike) > 1 and other.ver != hdu.ver:
+        return False
+    prefix = re.match(r'(.+)[.]', other.name)
+    return prefix is None or hdu.name.upper().startswith(prefix.group(1).upper() + '.')
+
+
+def _tells(values):
+    """Whether errors or weights are any: all of them zero say nothing."""
+    step = max(1, int(np.sqrt(values.size / SMALL)))
+    return not is_undefined(values[..., ::step, ::step]).all()

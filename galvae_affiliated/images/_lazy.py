@@ -8,6 +8,8 @@ from math import prod
 
 import numpy as np
 
+from galvae_affiliated.images._masks import ALL_PLANES, has_planes
+
 STRIP = 2 ** 22  # pixels that are decompressed at a time, unless a row of tiles has more
 
 
@@ -143,19 +145,23 @@ class MissingPixels(LazyImage):
     ----------
     masks, uncertainties : list of array or `LazyImage`
         Of one shape; at least one in all.
+    planes : list of int, optional
+        Bits of each mask that count; None takes all values but zero.
     """
 
-    def __init__(self, masks, uncertainties):
+    def __init__(self, masks, uncertainties, planes=None):
         super().__init__([*masks, *uncertainties][0].shape, bool)
         self.masks = masks
         self.uncertainties = uncertainties
+        self.planes = [ALL_PLANES] * len(masks) if planes is None else planes
 
     def __getitem__(self, part):
         masks = [image[part] for image in self.masks]
         uncertainties = [image[part] for image in self.uncertainties]
         if isinstance(part, int):
-            return MissingPixels(masks, uncertainties)
-        undefined = [mask != 0 for mask in masks] + [is_undefined(v) for v in uncertainties]
+            return MissingPixels(masks, uncertainties, self.planes)
+        undefined = [has_planes(mask, bits) for mask, bits in zip(masks, self.planes)]
+        undefined += [is_undefined(v) for v in uncertainties]
         return np.logical_or.reduce(undefined)
 
 

@@ -9,13 +9,28 @@ import numpy as np
 from galvae_affiliated.exceptions import GalvaeWarning
 from galvae_affiliated.images._windows import overlaps
 from galvae_affiliated.images.planes import read_planes
-from galvae_affiliated.images.sky import sample_pixels, sample_regions, sky_and_noise
-from galvae_affiliated.images.units import calibration, pixel_area, stated_calibration
+from galvae_affiliated.images.sky import (
+    sample_pixels,
+    sample_regions,
+    sky_and_noise,
+    zero_areas,
+)
+from galvae_affiliated.images.units import (
+    calibration,
+    check_square,
+    pixel_area,
+    stated_calibration,
+)
 
 __all__ = ['FieldImages']
 
 REFERENCE_PIXEL = 0.262  # arcsec; the pixel for which a bundle states the noise of each band
 ALIGNED = 0.1  # pixels; grids that agree so well are the same
+AGREED = 1.05  # a pixel scale that is given, over that of the WCS
+# noise over that of usual images, beyond which the unit cannot be right
+STRANGE_NOISE = 1e5
+FEW_PIXELS = 4096  # of an image, in which the noise is the light of its galaxies
+ROUNDED = 1e-11  # of the usual noise: what arithmetic leaves in an image without noise
 # a sky level above so many times the noise is a pedestal, not a residual
 PEDESTAL = 1.0
 
@@ -75,20 +90,23 @@ class FieldImages:
         self.planes, self.wcs = _common_grid(planes, self.bands)
         self.shape = self.planes[0].data.shape
         # a band without WCS is on the common grid
-        areas = [pixel_area(plane.wcs or self.wcs, pixel_scale) for plane in planes]
+        areas = _pixel_areas(planes, self.wcs, self.planes, pixel_scale)
         self.pixel_scale = None if areas[1] is None else float(np.sqrt(areas[1]))
         stated = stated_calibration(unit, zero_point, self.bands)
+        self.is_stated = any(one != (None, None) for one in stated) or any(
+            plane.unit is not None or plane.zero_point is not None for plane in planes)
         factors = [calibration(plane, *stated[i], areas[i]) for i, plane in enumerate(planes)]
         self._calibrate(factors, subtract_sky, typical)
+        self._check_noise(typical, unit, zero_point)
 
     def _calibrate(self, factors, subtract_sky, typical):
         """Measure sky and noise; estimate the scale of the bands where it is not known."""
-        stats = [sky_and_noise(plane) for plane in self.planes]
-        level, deviation = np.array(stats).T
-        # not in simulations without noise; but a band of nothing but zeros is none
-        self.zero_is_missing = [
-            np.issubdtype(plane.data.dtype, np.floating) and (noise > 0 or sky == 0)
-            for plane, (sky, noise) in zip(self.planes, stats)]
+        levels, deviations, kinds = zip(*map(sky_and_noise, self.planes))
+        level, deviation = np.array(levels), np.array(deviations)
+        # what a zero is; not missing in simulations without noise, but a band of nothing but
+        # zeros is none
+        self.zeros = [kind if noise > 0 or sky == 0 else 'data'
+                      for kind, sky, noise in zip(kinds, level, deviation)]
         if subtract_sky is None:
             subtract_sky = np.abs(level) > PEDESTAL * deviation
         self.sky = np.where(subtract_sky, level, 0.0)
@@ -96,13 +114,43 @@ class FieldImages:
         self.scale_estimated = bool(unknown)
         if unknown:
             warnings.warn(f'no flux unit is known for band {", ".join(unknown)}: the scale is '
-                          'estimated from the noise, colours and depth are approximate; state a '
-                          'unit, or a zero point and a pixel scale', GalvaeWarning, stacklevel=5)
+                          'estimated from the noise, colours and depth are approximate; '
+                          f'{self._what_lacks(unknown)}', GalvaeWarning, stacklevel=5)
             factors = self._estimated_factors(factors, level, deviation, typical)
         self.factors = np.array(factors)
         # the level of the sky that is left in `window`, in nanomaggies per square arcsecond
         self.residual = (level - self.sky) * self.factors
         self.noise = deviation * np.abs(self.factors)
+
+    def _what_lacks(self, unknown):
+        """What the user may state, and what was got and not understood."""
+        planes = [self.planes[self.bands.index(band)] for band in unknown]
+        texts = sorted({plane.not_understood for plane in planes} - {None})
+        if texts:
+            return (f'the header says {texts[0]!r}, which is no unit of flux that is known; state '
+                    'a unit, or a zero point')
+        if self.pixel_scale is None and self.is_stated:
+            return 'a unit is known, but the pixel scale lacks: state a pixel scale, or a WCS'
+        lacking = ' and a pixel scale' if self.pixel_scale is None else ''
+        return f'state a unit, or a zero point{lacking or " and a pixel scale"}'
+
+    def _check_noise(self, typical, unit, zero_point):
+        """Warn where the noise is what no image has, since the unit is wrong then."""
+        if self.scale_estimated or np.prod(self.shape) < FEW_PIXELS:
+            return
+        usual = np.array([typical.get(band, {}).get('noise', np.nan) for band in self.bands])
+        ratio = self.noise / usual * (self.pixel_scale or REFERENCE_PIXEL) / REFERENCE_PIXEL
+        low = (ROUNDED < ratio) & (ratio <= 1 / STRANGE_NOISE)
+        strange = low | (ratio >= STRANGE_NOISE)
+        if strange.any():
+            i = int(strange.argmax())
+            stated = (('unit', unit), ('zero point', zero_point), ('unit', self.planes[i].unit))
+            what = next((f"{name} '{value}'" for name, value in stated if value is not None),
+                        'zero point of the header')
+            warnings.warn(f'by the {what} the noise of band {self.bands[i]} is '
+                          f'{self.noise[i]:.3g} nanomaggies per square arcsecond, {ratio[i]:.1g} '
+                          'times the usual; is that the unit of the pixels?', GalvaeWarning,
+                          stacklevel=5)
 
     def _estimated_factors(self, factors, level, deviation, typical):
         """
@@ -155,7 +203,8 @@ class FieldImages:
         -------
         flux : (len(channels), h, w) float32 array
             Nanomaggies per square arcsecond from red to blue, NaN where a
-            pixel is masked, not finite, or exactly zero in an image of floats.
+            pixel is masked, not finite, or exactly zero in an image of floats (of one of
+            whole numbers, within an area of zeros).
         """
         shape = (y_range[1] - y_range[0], x_range[1] - x_range[0])
         return self.windows([x_range[0]], [y_range[0]], shape, channels)[0]
@@ -202,11 +251,11 @@ class FieldImages:
             if pixels.shape != result.shape:
                 result[:] = np.nan
             result[inside] = pixels
-        if self.zero_is_missing[i]:
+        if self.zeros[i] != 'data':
             # mosaics hold zero where no exposure reached; noise is never exactly zero
             zero = values == 0
             if zero.any():
-                values[zero] = np.nan
+                values[zero if self.zeros[i] == 'missing' else zero_areas(zero)] = np.nan
         if plane.bad is not None:
             for result, (inside, part) in zip(values, parts):
                 result[inside][plane.bad[part]] = np.nan
@@ -220,13 +269,48 @@ class FieldImages:
 
 
 def _choose_bands(planes, band_sets):
-    """The accepted combination that the planes are, from red to blue."""
+    """The accepted combination that the planes are, or hold, from red to blue."""
     for bands in band_sets:
         if set(bands) == set(planes):
             return tuple(bands)
+    held = [bands for bands in band_sets if {*bands} < {*planes}]
     accepted = ' or '.join(','.join(reversed(bands)) for bands in band_sets)
-    raise ValueError(f'the images are of the bands {",".join(planes) or "(none)"}; '
-                     f'this model takes {accepted}')
+    if len(held) != 1:
+        hint = ', and they hold several of these; name the bands of one' if held else ''
+        raise ValueError(f'the images are of the bands {",".join(planes) or "(none)"}; '
+                         f'this model takes {accepted}{hint}')
+    return tuple(held[0])
+
+
+def _pixel_areas(planes, wcs, aligned, pixel_scale):
+    """
+    Area of a pixel of each band as its source has it, in square arcseconds; None if unknown.
+
+    Parameters
+    ----------
+    planes : list of Plane
+        As they were read.
+    wcs : `~astropy.wcs.WCS` or None
+        Of the common grid, which bands without a WCS of their own are on.
+    aligned : list of Plane
+        On the common grid.
+    pixel_scale : float or None
+        Side of a pixel of the common grid in arcsec, as the user states it.
+    """
+    own = [pixel_area(plane.wcs or wcs, None, plane.data.shape) for plane in planes]
+    if pixel_scale is None:
+        for plane in planes:
+            if plane.wcs is not None:
+                check_square(plane.wcs, plane.data.shape, plane.origin)
+        return own
+    stated = pixel_area(None, pixel_scale)
+    if own[1] is not None and not 1 / AGREED < np.sqrt(stated / own[1]) < AGREED:
+        warnings.warn(f'the pixel scale is given as {np.sqrt(stated):g} arcsec, and the WCS says '
+                      f'{np.sqrt(own[1]):.4g}; the one that is given is taken', GalvaeWarning,
+                      stacklevel=4)
+    # a band that was on another grid has pixels of another size
+    return [stated if plane is same or own[1] is None else stated * area / own[1]
+            for plane, same, area in zip(planes, aligned, own)]
 
 
 def _common_grid(planes, bands):

@@ -2,6 +2,7 @@
 """Whatever an image comes as (array, Quantity, NDData, FITS file) to planes with their units."""
 
 import os
+import re
 import warnings
 from dataclasses import dataclass, replace
 
@@ -10,8 +11,10 @@ import numpy as np
 from astropy.nddata import NDData
 from astropy.wcs import WCS, FITSFixedWarning
 
+from galvae_affiliated.exceptions import GalvaeWarning
 from galvae_affiliated.images._fits import (
     choose_hdu,
+    inherited_header,
     named_extensions,
     open_fits,
     read_mask,
@@ -19,7 +22,14 @@ from galvae_affiliated.images._fits import (
     split_extension,
 )
 from galvae_affiliated.images._lazy import LazyImage, is_undefined
-from galvae_affiliated.images.units import header_unit, parse_unit
+from galvae_affiliated.images._masks import has_planes, is_binary, named_planes
+from galvae_affiliated.images.units import (
+    PLAUSIBLE_SCALES,
+    header_unit,
+    parse_unit,
+    pixel_area,
+    unknown_unit,
+)
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,8 @@ class Plane:
         Masked pixels, and those of no finite, positive uncertainty.
     origin : str
         What to call the source in a message.
+    not_understood : str or None
+        The unit that the source states and nobody understands.
     """
 
     data: np.ndarray
@@ -48,6 +60,7 @@ class Plane:
     wcs: object = None
     bad: np.ndarray | None = None
     origin: str = 'array'
+    not_understood: str | None = None
 
 
 def read_planes(images, bands=None):
@@ -75,12 +88,14 @@ def read_planes(images, bands=None):
     if isinstance(images, dict):
         if bands and set(bands) != set(images):
             raise ValueError(f'bands are {list(bands)}, but the images are of {list(images)}')
-        return {str(band): _single_plane(source, str(band)) for band, source in images.items()}
+        names = [str(band) for band in images]
+        return {str(band): _single_plane(source, str(band), names)
+                for band, source in images.items()}
     if isinstance(images, (list, tuple)):
         if not bands or len(bands) != len(images):
             raise ValueError(f'there are {len(images)} images and {len(bands or [])} names of '
                              'bands; expected a name an image')
-        return {band: _single_plane(source, band) for band, source in zip(bands, images)}
+        return {band: _single_plane(source, band, bands) for band, source in zip(bands, images)}
     return _planes_of_one(images, bands)
 
 
@@ -95,9 +110,13 @@ def split_bands(bands):
     return names
 
 
-def _single_plane(source, band):
+def _single_plane(source, band, bands=()):
     """The plane of one band."""
-    plane = _open_source(source, band)[0]
+    plane, header = _open_source(source, band)
+    while plane.data.ndim > 2 and plane.data.shape[0] == 1:  # an axis of one frequency, or time
+        bad = None if plane.bad is None else plane.bad[0]
+        plane = replace(plane, data=plane.data[0], bad=bad)
+    _check_band(header, band, bands, plane.origin)
     if plane.data.ndim != 2:
         raise ValueError(f'{plane.origin}: the image of band {band} has shape {plane.data.shape}; '
                          'expected (ny, nx)')
@@ -111,7 +130,8 @@ def _planes_of_one(source, bands):
         return {band: _single_plane(f'{source}[{extension}]', band)
                 for band, extension in zip(bands, extensions)}
     cube, header = _open_source(source, None)
-    bands = bands or _header_bands(header)
+    stated = _header_bands(header)
+    cube, bands = _planes_that_are_named(cube, bands, stated)
     if bands is None:
         raise ValueError(f'{cube.origin}: expected the names of the bands, '
                          'such as bands=["g", "r", "z"]')
@@ -130,9 +150,47 @@ def _header_bands(header):
     if header is None:
         return None
     if header.get('BANDS'):
-        return list(str(header['BANDS']).strip())
-    names = [str(header[f'BAND{i}']).strip() for i in range(3) if f'BAND{i}' in header]
-    return names if len(names) == 3 else None
+        text = str(header['BANDS']).strip()
+        return [name.strip() for name in text.split(',')] if ',' in text else list(text)
+    names = []
+    while f'BAND{len(names)}' in header:
+        names.append(str(header[f'BAND{len(names)}']).strip())
+    return names if len(names) > 1 else None
+
+
+def _planes_that_are_named(cube, bands, stated):
+    """
+    A cube without the planes that nobody asks for, and the bands of the others.
+
+    Raises
+    ------
+    ValueError
+        If the user and the header name the same planes in another order.
+    """
+    n_planes = len(cube.data) if cube.data.ndim == 3 else 0
+    if bands is None or stated is None or n_planes != len(stated):
+        return cube, bands or stated
+    bands = list(bands)
+    if len(bands) == n_planes and set(bands) == set(stated) and bands != stated:
+        raise ValueError(f'{cube.origin}: bands are {",".join(bands)}, but the header says that '
+                         f'the planes are {",".join(stated)}; leave out bands to believe it')
+    if len(bands) < n_planes and {*bands} <= {*stated}:
+        places = [stated.index(band) for band in bands]
+        data = np.stack([np.asarray(cube.data[i]) for i in places])
+        bad = None if cube.bad is None else np.stack([np.asarray(cube.bad[i]) for i in places])
+        return replace(cube, data=data, bad=bad), bands
+    return cube, bands
+
+
+def _check_band(header, band, bands, origin):
+    """Refuse an image whose header says that it is of another of the bands."""
+    for key in ('FILTER', 'BAND'):
+        text = '' if header is None else str(header.get(key) or '').strip()
+        words = {word for word in re.split(r'[^a-z0-9]+', text.lower()) if word}
+        named = [other for other in bands if other.lower() in words]
+        if named and band not in named:
+            raise ValueError(f'{origin}: this is the image of band {band}, but its header says '
+                             f'{key} = {text!r}; give the images in the order of the bands')
 
 
 def _open_source(source, band):
@@ -172,11 +230,31 @@ def _open_nddata(image):
     data = _as_numeric(image.data, origin)
     bad = None
     if image.mask is not None:
-        bad = np.broadcast_to(np.asarray(image.mask, dtype=bool), data.shape)
+        bad = np.broadcast_to(_truth_of_mask(image.mask, header, origin), data.shape)
     if image.uncertainty is not None:
         bad = is_undefined(image.uncertainty.array) | (False if bad is None else bad)
-    wcs = image.wcs.celestial if getattr(image.wcs, 'has_celestial', False) else None
-    return Plane(data, unit, zero_point if unit is None else None, wcs, bad, origin), header
+    wcs = _usable_wcs(image.wcs, origin) if getattr(image.wcs, 'has_celestial', False) else None
+    zero_point = zero_point if unit is None else None
+    return Plane(data, unit, zero_point, wcs, bad, origin, _not_understood(header, unit)), header
+
+
+def _not_understood(header, unit):
+    return unknown_unit(header) if unit is None else None
+
+
+def _truth_of_mask(mask, header, origin):
+    """A mask as bool; of one of bit planes, those that mean "no data"."""
+    mask = np.asarray(mask)
+    if mask.dtype.kind not in 'iu' or mask.ndim < 2:
+        return mask.astype(bool)
+    bits = named_planes(header)
+    if bits is not None:
+        return has_planes(mask, bits)
+    if not is_binary(mask):
+        raise ValueError(f'{origin}: the mask holds integers other than 0 and 1; expected True '
+                         'where there are no data, or the names of its planes in the header '
+                         '(MP_*)')
+    return mask != 0
 
 
 def _is_path(source):
@@ -187,22 +265,57 @@ def _open_file(path, band):
     path, extension = split_extension(path)
     with open_fits(path) as hdus:
         hdu = choose_hdu(hdus, extension, band, path)
-        header = hdu.header
+        header = inherited_header(hdus, hdu)
         try:
             data = _as_numeric(read_pixels(path, hdus, hdu), path)
-            bad = read_mask(path, hdus, data.shape)
         except Exception as error:  # astropy and its decoders raise many kinds on a damaged file
-            raise ValueError(f'{path}: the image cannot be read, the file may be damaged '
-                             f'or cut short ({error})') from None
+            raise _damaged(path, error) from None
+        try:
+            bad = read_mask(path, hdus, hdu, header)
+        except ValueError as error:
+            if str(error).startswith(str(path)):
+                raise
+            raise _damaged(path, error) from None
+        except Exception as error:
+            raise _damaged(path, error) from None
+        # while the file is open: tables of distortions are in it
+        wcs = _header_wcs(header, hdus, path)
     unit, zero_point = header_unit(header)
-    return Plane(data, unit, zero_point, _header_wcs(header), bad, str(path)), header
+    plane = Plane(data, unit, zero_point, wcs, bad, str(path), _not_understood(header, unit))
+    return plane, header
 
 
-def _header_wcs(header):
+def _damaged(path, error):
+    return ValueError(f'{path}: the image cannot be read, the file may be damaged '
+                      f'or cut short ({error})')
+
+
+def _header_wcs(header, hdus, origin):
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', FITSFixedWarning)
         try:
-            wcs = WCS(header)
-        except Exception:  # an unusable WCS is none: a catalogue in pixels does not need it
-            return None
-        return wcs.celestial if wcs.has_celestial else None
+            wcs = WCS(header, hdus)
+        except Exception as error:  # a catalogue in pixels does not need it
+            failure = error
+        else:
+            return _usable_wcs(wcs, origin) if wcs.has_celestial else None
+    if 'CTYPE1' in header:
+        warnings.warn(f'{origin}: its WCS cannot be used ({failure})', GalvaeWarning, stacklevel=2)
+    return None
+
+
+def _usable_wcs(wcs, origin):
+    """
+    The part of a WCS that is of the sky, with its distortions; None if it has no scale.
+
+    FITS says that a pixel without CDELT or CD is one degree: that is no image of galaxies.
+    """
+    wcs = wcs if wcs.naxis == 2 else wcs.celestial
+    low, high = PLAUSIBLE_SCALES
+    scale = np.sqrt(pixel_area(wcs, None))
+    if low <= scale <= high:
+        return wcs
+    warnings.warn(f'{origin}: its WCS says that a pixel is {scale:.6g} arcsec; expected one of '
+                  f'an image of galaxies, from {low:g} to {high:g} arcsec; the WCS is not used',
+                  GalvaeWarning, stacklevel=2)
+    return None

@@ -6,9 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from galvae_affiliated.exceptions import BundleError
 from galvae_affiliated.models._devices import BATCH_SIZE, check_device, usable_threads
-from galvae_affiliated.models._sessions import start_session
+from galvae_affiliated.models._sessions import start_session, unrunnable
 
+FLOATS = ('tensor(float)', 'tensor(double)')
 LOCK = threading.RLock()  # threads that share a runner build its session once
 
 
@@ -30,6 +32,11 @@ class GraphRunner:
     n_threads : int, optional
         Batches that run side by side on a CPU; None takes the processors that the process
         may use.
+    label : str, optional
+        What errors call the graph, such as 'gz2-sdss-v2@3f9d0c2ab715: heads.onnx'.
+    shapes : dict of str to tuple of int, optional
+        Shape of a row of the outputs, for those where it is known: what a graph gives is
+        compared with it, and not what it states.
 
     Raises
     ------
@@ -38,7 +45,7 @@ class GraphRunner:
     """
 
     def __init__(self, graph, *, device='auto', batch_size=BATCH_SIZE, n_threads=None,
-                 precision='float32'):
+                 precision='float32', label='', shapes=None):
         check_counts(batch_size=batch_size, n_threads=n_threads)
         check_device(device, precision)
         self.graph = graph
@@ -46,6 +53,8 @@ class GraphRunner:
         self.batch_size = int(batch_size)
         self.n_threads = n_threads
         self.precision = precision
+        self.label = label
+        self.shapes = shapes or {}
         self._session = self._device = self._workers = None
 
     def __getstate__(self):
@@ -59,6 +68,8 @@ class GraphRunner:
         ------
         DeviceError
             If the device does not start.
+        BundleError
+            If the graph cannot be run.
         """
         if self._session is None:
             with LOCK:
@@ -67,8 +78,11 @@ class GraphRunner:
         return self._session
 
     def _start(self):
-        session, self._device = start_session(self.graph, self.requested_device,
-                                              self.batch_size, self.precision)
+        try:
+            session, self._device = start_session(self.graph, self.requested_device,
+                                                  self.batch_size, self.precision)
+        except BundleError as error:
+            raise self._labelled(error) from None
         # a GPU is one, and takes its batches one after the other
         on_cpu = self._device == 'cpu'
         self._workers = (self.n_threads or usable_threads()) if on_cpu else 1
@@ -212,8 +226,24 @@ class GraphRunner:
         -------
         values : list of `onnxruntime.OrtValue`
             Their ``numpy`` copies them to an array.
+
+        Raises
+        ------
+        BundleError
+            If the graph does not take these inputs, or gives something else.
         """
         session = self.start()
+        try:
+            values = self._bound(session, inputs, outputs)
+        except Exception as error:  # those of ONNX Runtime have no base in common
+            raise self._labelled(unrunnable(error)) from None
+        for name, value in zip(outputs, values):
+            if name in self.shapes:
+                self._check_output(name, value, _n_rows(next(iter(inputs.values()))))
+        return values
+
+    def _bound(self, session, inputs, outputs):
+        """Values of the outputs, as ONNX Runtime gives them."""
         binding = session.io_binding()
         for name, value in inputs.items():
             if isinstance(value, np.ndarray):
@@ -224,6 +254,24 @@ class GraphRunner:
             binding.bind_output(name, self.device)
         session.run_with_iobinding(binding)
         return binding.get_outputs()
+
+    def _check_output(self, name, value, n_rows):
+        """Refuse what would be broadcast, or cut, where it is put."""
+        expected = [n_rows, *self.shapes[name]]
+        # quantities are in double precision: their units may be large numbers
+        if value.data_type() not in FLOATS or value.shape() != expected:
+            found = f'{value.data_type()} of shape {value.shape()}'
+            raise self._labelled(BundleError(f'{name} is {found}; expected tensor(float) of '
+                                             f'shape {expected}'))
+
+    def _labelled(self, error):
+        """An error of the same kind that says of which graph it is."""
+        return type(error)(f'{self.label}: {error}') if self.label else error
+
+
+def _n_rows(value):
+    """Length of an array, or of an array on the device."""
+    return len(value) if isinstance(value, np.ndarray) else value.shape()[0]
 
 
 def check_counts(**counts):

@@ -5,6 +5,7 @@ import contextlib
 import functools
 import importlib.util
 import io
+import os
 from pathlib import Path
 
 from galvae_affiliated.exceptions import BundleError, DeviceError
@@ -15,22 +16,37 @@ from galvae_affiliated.models._devices import (
     providers,
     residual_graph,
 )
+from galvae_affiliated.models._graph_check import check_graph
 
 SILENT, WARNINGS = 4, 2  # severities: fatal messages alone, and the library's own default
+# how ONNX Runtime says so, of CPUs and of GPUs
+OUT_OF_MEMORY = ('Failed to allocate memory', 'bad_alloc', 'out of memory')
+
+
+@functools.cache
+def import_runtime():
+    """
+    ONNX Runtime, which reports to nobody.
+
+    Its telemetry looks up a host, and keeps a database in the home folder, unless this variable
+    is set when it is first imported; who imported it before has to switch that off too.
+    """
+    os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')
+    import onnxruntime
+
+    if hasattr(onnxruntime, 'disable_telemetry_events'):
+        onnxruntime.disable_telemetry_events()
+    return onnxruntime
 
 
 def runtime_version():
     """Version of ONNX Runtime."""
-    import onnxruntime
-
-    return onnxruntime.__version__
+    return import_runtime().__version__
 
 
 def available_devices():
     """Devices that this build of ONNX Runtime knows; whether one starts is found by trying."""
-    import onnxruntime
-
-    built = onnxruntime.get_available_providers()
+    built = import_runtime().get_available_providers()
     return [device for device, provider in DEVICES.items() if provider in built]
 
 
@@ -61,7 +77,7 @@ def start_session(graph, device, batch_size, precision='float32'):
     DeviceError
         If the device that was asked for, or any that computes in half precision, did not start.
     BundleError
-        If the graph is none that a CPU can run.
+        If the graph is none that a CPU can run, or that a bundle may hold.
     """
     check_device(device, precision)
     if device == 'auto':
@@ -70,10 +86,7 @@ def start_session(graph, device, batch_size, precision='float32'):
             raise DeviceError("precision 'float16' was asked for, but no GPU started; use "
                               "precision='float32'")
     if device == 'cpu':
-        try:
-            return quiet_session(graph, session_options(), providers(device)), device
-        except Exception as error:  # those of ONNX Runtime have no base in common
-            raise BundleError(f'the graph cannot be run: {_first_line(error)}') from None
+        return _cpu_session(graph), device
     if device not in available_devices():
         raise DeviceError(f'device {device!r} was asked for, but this ONNX Runtime is built '
                           'without CUDA; install onnxruntime-gpu in place of onnxruntime, or '
@@ -91,6 +104,32 @@ def start_session(graph, device, batch_size, precision='float32'):
         raise DeviceError(f"device {device!r} was asked for, but CUDA did not start: {reason}; "
                           "device='cpu' does without")
     return session, device
+
+
+def _cpu_session(graph):
+    """A session on the CPU, which runs every graph that is sound."""
+    try:
+        return quiet_session(graph, session_options(), providers('cpu'))
+    except Exception as error:  # those of ONNX Runtime have no base in common
+        raise unrunnable(error) from None
+
+
+def unrunnable(error):
+    """
+    What to raise in place of an exception of ONNX Runtime, all of which mean the graph.
+
+    Parameters
+    ----------
+    error : Exception
+
+    Returns
+    -------
+    error : BundleError or MemoryError
+    """
+    reason = str(error).partition('\n')[0]
+    if isinstance(error, MemoryError) or any(word in reason for word in OUT_OF_MEMORY):
+        return MemoryError(f'out of memory: {reason}')
+    return BundleError(f'the graph cannot be run: {reason}')
 
 
 @functools.cache
@@ -112,24 +151,24 @@ def session_options():
     An operator has one thread: batches run side by side instead (``GraphRunner.each``), so
     that no thread waits for another after every operator, or for one that makes cutouts.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
+    options = import_runtime().SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = SILENT
+    # the other format that it knows was not looked through
+    options.add_session_config_entry('session.load_model_format', 'ONNX')
     return options
 
 
 def row_dimensions(graph):
     """Names that a graph gives to the number of rows of its inputs."""
-    session = quiet_session(graph, session_options(), providers('cpu'))
+    session = _cpu_session(graph)
     return {entry.shape[0] for entry in session.get_inputs() if isinstance(entry.shape[0], str)}
 
 
 def quiet_session(graph, options, chosen):
-    """A session whose construction does not write to the standard error stream."""
-    import onnxruntime
-
+    """A session of a graph that was looked through; nothing is written to standard error."""
+    check_graph(graph)
+    onnxruntime = import_runtime()
     onnxruntime.set_default_logger_severity(SILENT)
     try:
         # its fallback prints, and runs on another device than the one that was asked for
@@ -143,19 +182,14 @@ def _try_session(graph, options, chosen):
     try:
         session = quiet_session(graph, options, chosen)
     except Exception as error:  # those of ONNX Runtime have no base in common
-        return None, _first_line(error)
+        return None, str(error).partition('\n')[0]
     # ONNX Runtime goes on with the CPU without a word where a provider does not start
     return (session if session.get_providers()[0] == chosen[0][0] else None), ''
 
 
-def _first_line(error):
-    return str(error).partition('\n')[0]
-
-
 def _preload_libraries():
     """Load the libraries of CUDA that pip installed; False if there are none."""
-    import onnxruntime
-
+    onnxruntime = import_runtime()
     if importlib.util.find_spec('nvidia') is None or not hasattr(onnxruntime, 'preload_dlls'):
         return False
     with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
@@ -165,6 +199,4 @@ def _preload_libraries():
 
 def _library_folder():
     """Where ONNX Runtime keeps its part for each device."""
-    import onnxruntime
-
-    return Path(onnxruntime.__file__).parent / 'capi'
+    return Path(import_runtime().__file__).parent / 'capi'

@@ -3,14 +3,14 @@
 
 import functools
 import hashlib
-from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 
 from galvae_affiliated._atomic import check_output, replacing
 from galvae_affiliated.exceptions import BundleError
-from galvae_affiliated.models._archive import pack, unpack
+from galvae_affiliated.models._archive import pack, read_file, unpack
+from galvae_affiliated.models._graph_check import check_graph
 from galvae_affiliated.models.engine import Engine
 from galvae_affiliated.models.manifest import Manifest
 from galvae_affiliated.models.self_test import SELF_TEST, verify
@@ -247,11 +247,29 @@ class ModelBundle:
             If there is no such file.
         """
         name = 'the given bytes' if isinstance(source, bytes) else str(source)
-        content = source if isinstance(source, bytes) else Path(source).read_bytes()
         try:
-            return cls(*unpack(content))
+            content = source if isinstance(source, bytes) else read_file(source)
+            bundle = cls(*unpack(content))
+            bundle.check_graphs()
         except BundleError as error:
             raise BundleError(f'{name}: {error}') from None
+        return bundle
+
+    def check_graphs(self):
+        """
+        Refuse graphs that a bundle may not hold; what runs them does so once more.
+
+        Raises
+        ------
+        BundleError
+            If a graph takes values from another file, or may run for ever.
+        """
+        for name, content in self._parts.items():
+            if name.endswith('.onnx'):
+                try:
+                    check_graph(content)
+                except BundleError as error:
+                    raise BundleError(f'{name}: {error}') from None
 
     def write(self, path, *, overwrite=False):
         """

@@ -1,6 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """What a model is, as text."""
 
+from galvae_affiliated.exceptions import BundleError
+
 __all__ = ['model_card']
 
 SCORES = ('n', 'majority', 'accuracy', 'balanced', 'auc', 'calibration')
@@ -18,8 +20,21 @@ def model_card(model):
     -------
     text : str
         Lines of what the model is, was trained on, and scored.
+
+    Raises
+    ------
+    BundleError
+        If the manifest has figures that cannot be shown.
     """
-    entries = model.manifest.raw
+    try:
+        return _card(model, model.manifest.raw)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, StopIteration) as error:
+        # figures that only the card reads are not checked when a bundle is read
+        raise BundleError(f'{model.id}: the manifest has figures that are not as they should be '
+                          f'({type(error).__name__}: {error})') from None
+
+
+def _card(model, entries):
     sections = [_head(model, entries), _questions(model), _training(model, entries)]
     if 'heads' in entries:
         sections.append(['heads', *_figures(entries['heads'])])

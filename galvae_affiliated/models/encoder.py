@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import astropy.units as u
 import numpy as np
 
-from galvae_affiliated.cutouts.stack import CutoutStack
+from galvae_affiliated.cutouts.stack import CutoutStack, unreadable_stack
 from galvae_affiliated.flags import GalvaeFlags
 from galvae_affiliated.models._column import Column
 from galvae_affiliated.models.engine import Engine
@@ -36,6 +36,8 @@ class Encoding:
         petroR90 in pixels of the image.
     pixel_scale : (N,) float32 array
         Side of a pixel in arcsec, NaN where it is not known.
+    resolution : (N,) float32 array
+        petroR90 over that of a point source in the image, NaN where it is not known.
     """
 
     latent: np.ndarray
@@ -45,6 +47,12 @@ class Encoding:
     flags: np.ndarray
     radius: np.ndarray
     pixel_scale: np.ndarray
+    resolution: np.ndarray | None = None
+
+    def __post_init__(self):
+        if self.resolution is None:
+            unknown = np.full(len(self.latent), np.nan, dtype=np.float32)
+            object.__setattr__(self, 'resolution', unknown)
 
     def __len__(self):
         return len(self.latent)
@@ -75,7 +83,8 @@ class Encoding:
         pose = np.full((n, model.n_pose), np.nan, dtype=np.float32)
         chi2 = np.full(n, np.nan, dtype=np.float32) if reconstruction else None
         return cls(latent, error, pose, chi2, stack.flags.copy(),
-                   stack.radius.astype(np.float32), stack.pixel_scale.astype(np.float32))
+                   stack.radius.astype(np.float32), stack.pixel_scale.astype(np.float32),
+                   stack.resolution.astype(np.float32))
 
     @classmethod
     def concatenate(cls, parts):
@@ -121,6 +130,8 @@ class Encoding:
         unit = self.radius_unit if radius_unit is None else radius_unit
         columns.append(Column('galvae_radius', self.radius_in(unit), 'petroR90 of the cutout',
                               'phys.angSize', unit=unit))
+        columns.append(Column('galvae_resolution', self.resolution,
+                              'petroR90 over that of a star', 'phys.angSize;arith.ratio'))
         columns.append(Column('galvae_flags', self.flags, 'bits of GalvaeFlags', 'meta.code'))
         return columns
 
@@ -204,6 +215,7 @@ class Encoder:
         rows = np.flatnonzero(stack.measured)
         if len(rows):
             self._encode_rows(stack, rows, runners, encoding)
+        _mask_infinite(encoding, rows)
         if reconstruction:
             poor = encoding.recon_chi2 > self.model.manifest.chi2_99
             encoding.flags[poor] |= GalvaeFlags.POOR_FIT
@@ -291,6 +303,18 @@ class Encoder:
         return self.engine.runner(self.model, 'encoder')(inputs, ['frame'])[0]
 
 
+def _mask_infinite(encoding, rows):
+    """Take back what a model gave that is no number, as of pixels that are far too bright."""
+    values = np.concatenate([getattr(encoding, name)[rows] for name in
+                             ('latent', 'latent_err', 'pose')], axis=1)
+    lost = rows[~np.isfinite(values).all(axis=1)]
+    if len(lost):
+        encoding.flags[lost] |= GalvaeFlags.NO_DATA
+        for values in (encoding.latent, encoding.latent_err, encoding.pose, encoding.recon_chi2):
+            if values is not None:
+                values[lost] = np.nan
+
+
 def scalar_names(name, length):
     """Names of the scalar columns that stand for a vector column."""
     return [f'{name}_{i:02d}' for i in range(length)]
@@ -328,6 +352,8 @@ def _as_stack(cutouts, grid):
     """A `CutoutStack` of the model's grid, or an error that says what was got."""
     if not isinstance(cutouts, CutoutStack):
         array = np.asarray(cutouts)
+        if array.shape == (0,):  # a list of none
+            return unreadable_stack(0, grid)
         if array.dtype.kind not in 'fiu':
             raise TypeError(f'cutouts are of type {array.dtype}; expected numbers')
         if array.ndim != 4:

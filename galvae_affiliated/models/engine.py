@@ -86,13 +86,14 @@ class Engine:
         batch_size = LATENT_BATCH if is_small else self.batch_size
         # 'auto' with half precision is a GPU, which runs single precision as well
         return self._kept((model.sha256, part), lambda: model.graph(part, precision),
-                          batch_size, precision)
+                          batch_size, precision, label=f'{model.id}: {part}.onnx',
+                          shapes=_output_shapes(model, part))
 
     def residual_runner(self):
         """What runs the graph of the residuals, which is the same for all models."""
         return self._kept('residual', residual_graph, self.batch_size, 'float32')
 
-    def _kept(self, name, graph, batch_size, precision):
+    def _kept(self, name, graph, batch_size, precision, **about):
         """The runner of these settings; ``graph`` gives its bytes where there is none yet."""
         # a process that was forked has others: the threads of its parent's sessions are not
         # there, and it would wait for them for ever
@@ -100,8 +101,25 @@ class Engine:
         with _LOCK:
             if key not in _RUNNERS:
                 _RUNNERS[key] = GraphRunner(graph(), device=self.device, batch_size=batch_size,
-                                            n_threads=self.n_threads, precision=precision)
+                                            n_threads=self.n_threads, precision=precision,
+                                            **about)
             _RUNNERS.move_to_end(key)
             while len(_RUNNERS) > MAX_RUNNERS:
                 _RUNNERS.popitem(last=False)
             return _RUNNERS[key]
+
+
+def _output_shapes(model, part):
+    """Shape of a row of each output of a part, as the manifest of the model has it."""
+    image = 3, model.grid, model.grid
+    if part == 'encoder':
+        latent = model.n_latents,
+        return {'latent_mean': latent, 'latent_logvar': latent, 'latent_pose': (model.n_pose,),
+                'frame': image, 'weight': image}
+    if part == 'decoder':
+        return {'composite': image}
+    if part == 'heads':
+        return {'fractions': (sum(map(len, model.questions.values())),),
+                'concentration': (len(model.questions),)}
+    names = model.manifest.quantities.names if model.manifest.quantities else ()
+    return {'values': (len(names),), 'errors': (len(names),)}

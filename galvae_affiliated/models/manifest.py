@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from galvae_affiliated.cutouts.frame import ModelFrame
 from galvae_affiliated.exceptions import BundleError
+from galvae_affiliated.models._schema import check_entries
 
 __all__ = ['Manifest', 'PredictionSets', 'QuantityTable', 'Question']
 
@@ -138,11 +139,8 @@ class Manifest:
             If the schema is another, or an entry is missing or of the wrong kind.
         """
         _check_schema(entries)
-        try:
-            return cls(**_parsed(entries), content=canonical_json(entries))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise BundleError(f'an entry of the manifest is not as it should be '
-                              f'({type(error).__name__}: {error})') from None
+        check_entries(entries)
+        return cls(**_parsed(entries), content=canonical_json(entries))
 
     @property
     def raw(self):
@@ -164,7 +162,8 @@ def _check_schema(entries):
     if not isinstance(entries, dict) or 'schema_version' not in entries:
         raise BundleError('the manifest states no schema version')
     if entries['schema_version'] != SCHEMA_VERSION:
-        raise BundleError(f'the bundle has schema version {entries["schema_version"]}; this '
+        stated = str(entries['schema_version'])[:60]
+        raise BundleError(f'the bundle has schema version {stated}; this '
                           f'version of galvae_affiliated reads {SCHEMA_VERSION}: upgrade the '
                           'older of the two')
     missing = [key for key in REQUIRED if key not in entries]

@@ -4,12 +4,15 @@
 import functools
 import hashlib
 import os
+import tempfile
+import time
+import warnings
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 
-from astropy.utils.data import download_file
-
 from galvae_affiliated.exceptions import BundleError
+from galvae_affiliated.models._archive import MAX_FILE, read_file
 from galvae_affiliated.models.bundle import ModelBundle
 
 __all__ = ['DEFAULT_MODEL', 'get_model', 'list_models', 'register_model']
@@ -19,6 +22,10 @@ DEFAULT_MODEL = 'gz2-sdss-v2'
 PACKAGED = {DEFAULT_MODEL: 'gz2-sdss-v2.galvae', 'gz2-sdss-v1': 'gz2-sdss-v1.galvae'}
 # elsewhere: name -> (addresses, sha256 of the file)
 REMOTE = {}
+# of a download: seconds without a byte, and bytes a second that it has to reach by then
+SILENCE, MIN_RATE = 20.0, 10_000
+BLOCK = 1 << 16
+PACKAGE = 'galvae_affiliated'  # whose cache it is, of those that astropy keeps
 
 
 def list_models():
@@ -102,10 +109,82 @@ def _packaged_model(name):
 
 
 def _remote_model(name):
-    """Downloaded once; the cache does not check what it holds, so each reading checks the hash."""
+    """
+    Downloaded once, from the first address that has the right file.
+
+    The cache does not check what it holds: each reading does, and what is wrong is thrown away.
+    """
     urls, sha256 = REMOTE[name]
-    path = download_file(urls[0], cache=True, sources=urls, pkgname='galvae_affiliated')
-    content = Path(path).read_bytes()
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise BundleError(f'{urls[0]}: the SHA-256 is not that of the model {name!r}')
-    return ModelBundle.read(content)
+    failures = []
+    for read in (_cached, _download):
+        for url in urls:
+            try:
+                content = read(url)
+            except (OSError, ValueError) as error:
+                failures.append(f'{url}: {error}')
+                continue
+            found = None if content is None else hashlib.sha256(content).hexdigest()
+            if found == sha256:
+                if read is _download:
+                    _keep(url, content)
+                return ModelBundle.read(content)
+            if read is _cached and content is not None:
+                _forget(url)
+            elif content is not None:
+                failures.append(f'{url}: got {len(content)} bytes; their SHA-256 is not that of '
+                                f'the model {name!r}')
+    raise BundleError('; '.join(failures) or f'there is no address of the model {name!r}')
+
+
+def _cached(url):
+    """Bytes that astropy's cache has of an address, or None."""
+    from astropy.utils.data import download_file, is_url_in_cache
+
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # that there is no cache yet
+        if not is_url_in_cache(url, pkgname=PACKAGE):
+            return None
+    return read_file(download_file(url, cache=True, pkgname=PACKAGE))
+
+
+def _download(url):
+    """Bytes of an address; one that is slow, or has no end, is given up."""
+    from urllib.error import URLError
+    from urllib.request import Request, urlopen
+
+    from astropy.utils.data import conf
+
+    if not conf.allow_internet:
+        raise OSError("astropy's configuration says allow_internet = False")
+    start, blocks, size = time.monotonic(), [], 0
+    try:
+        request = Request(url, headers={'User-Agent': PACKAGE})
+        with urlopen(request, timeout=SILENCE) as response:
+            while block := response.read1(BLOCK):
+                blocks.append(block)
+                size += len(block)
+                seconds = time.monotonic() - start
+                if size > MAX_FILE:
+                    raise OSError(f'there are more than {MAX_FILE} bytes')
+                if seconds > SILENCE and size < MIN_RATE * seconds:
+                    raise OSError(f'{size} bytes came in {seconds:.0f} seconds')
+    except URLError as error:
+        raise OSError(str(error.reason)) from None
+    return b''.join(blocks)
+
+
+def _keep(url, content):
+    """Keep in astropy's cache what was found to be right; without a cache it goes on."""
+    from astropy.utils.data import import_file_to_cache
+
+    with suppress(OSError), tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / 'model.galvae'
+        path.write_bytes(content)
+        import_file_to_cache(url, path, remove_original=True, pkgname=PACKAGE)
+
+
+def _forget(url):
+    from astropy.utils.data import clear_download_cache
+
+    with suppress(OSError):
+        clear_download_cache(url, pkgname=PACKAGE)

@@ -2,14 +2,17 @@
 """The graphs that a bundle may hold, and the test that each carries with it."""
 
 import io
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from galvae_affiliated.exceptions import BundleError
+from galvae_affiliated.models._archive import read_archive
 from galvae_affiliated.models._runner import GraphRunner
 
 SELF_TEST = 'self_test.npz'
+MAX_ARRAYS = 64  # of a self-test; those of all parts are 14
 
 
 @dataclass(frozen=True)
@@ -70,13 +73,33 @@ def self_test(graphs, inputs, known=None):
 
 
 def _self_test_vectors(content):
-    """Part to arrays by name."""
+    """Part to arrays by name; BundleError if there are other things than arrays of numbers."""
     vectors = {}
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        for key in arrays.files:
-            part, _, name = key.partition('/')
-            vectors.setdefault(part, {})[name] = arrays[key]
+    for entry, array in read_archive(content, MAX_ARRAYS).items():
+        part, _, name = entry.removesuffix('.npy').partition('/')
+        try:
+            vectors.setdefault(part, {})[name] = _read_array(array)
+        except (ValueError, EOFError, SyntaxError, RecursionError) as error:
+            raise BundleError(f'{entry}: this is no array ({error})') from None
     return vectors
+
+
+def _read_array(content):
+    """An array of the format of NumPy; no memory is taken for more than there is."""
+    file = io.BytesIO(content)
+    version = np.lib.format.read_magic(file)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0,
+               (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in readers:
+        raise ValueError(f'version {version} of the format')
+    shape, in_fortran, dtype = readers[version](file)
+    if dtype.kind not in 'fiu':
+        raise ValueError(f'it holds {dtype}; expected numbers')
+    values = content[file.tell():]
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(values):
+        raise ValueError(f'{len(values)} bytes are not {dtype} of shape {shape}')
+    array = np.frombuffer(values, dtype)
+    return array.reshape(shape, order='F' if in_fortran else 'C')
 
 
 def verify(model, engine):
@@ -93,7 +116,10 @@ def verify(model, engine):
     report : dict
         ``device``, and the largest difference of each output.
     """
-    vectors = _self_test_vectors(model.parts[SELF_TEST])
+    try:
+        vectors = _self_test_vectors(model.parts[SELF_TEST])
+    except BundleError as error:
+        raise BundleError(f'{model.id}: {SELF_TEST}: {error}') from None
     report = {}
     for name in PARTS:
         if f'{name}.onnx' in model.parts:
@@ -113,13 +139,18 @@ def _verify_part(model, name, engine, vectors):
     if not vectors or not set(part.outputs) <= set(vectors):
         raise BundleError(f'{model.id} has no self-test of {name}.onnx')
     inputs = {key: vectors[key] for key in part.inputs if key in vectors}
-    try:
-        found = engine.runner(model, name)(inputs, list(part.outputs))
-    except BundleError as error:
-        raise BundleError(f'{model.id}: {name}.onnx: {error}') from None
+    lengths = {len(values) if values.ndim else 0 for values in inputs.values()}
+    if len(lengths) != 1 or lengths == {0}:
+        raise BundleError(f'{model.id}: the self-test of {name}.onnx has no rows, or not the '
+                          'same number of each input')
+    found = engine.runner(model, name)(inputs, list(part.outputs))
     report = {}
     for key, values in zip(part.outputs, found):
         expected = vectors[key]
+        if values.shape != expected.shape or not np.isfinite(expected).all():
+            raise BundleError(f'{model.id}: the self-test expects {name}/{key} of shape '
+                              f'{expected.shape}, of finite numbers; the graph gives '
+                              f'{values.shape}')
         difference = np.abs(values - expected)
         if part.is_relative:
             difference = difference / np.maximum(np.abs(expected), 1.0)

@@ -148,7 +148,7 @@ class PredictedVotes:
         Parameters
         ----------
         thresholds : mapping of str to float, optional
-            Of the questions that get prediction sets; see `set_thresholds`.
+            Of the questions that get prediction sets; see ``set_thresholds``.
         coverage : float, optional
             Of these sets.
 

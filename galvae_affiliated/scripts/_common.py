@@ -1,14 +1,12 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""What the verbs of the command share: groups of options, messages, progress."""
+"""What the verbs of the command share: the parser, and groups of options."""
 
 import argparse
-import sys
 from pathlib import Path
 
 from galvae_affiliated import _atomic
 from galvae_affiliated.models._devices import BATCH_SIZE, DEVICES, PRECISIONS
-
-DONE, FAILURE, WRONG_USE = 0, 1, 2
+from galvae_affiliated.scripts._messages import WRONG_USE, print_error
 
 
 class Parser(argparse.ArgumentParser):
@@ -63,24 +61,3 @@ def is_cutout_set(images):
     """Whether the images of the command line are one set of cutouts."""
     first = Path(images[0])
     return len(images) == 1 and (first.is_dir() or first.suffix.lower() in ('.parquet', '.pq'))
-
-
-def is_interactive():
-    """Whether a person sees the standard error stream: progress and messages are for them."""
-    return sys.stderr.isatty()
-
-
-def print_error(message, code):
-    """One line on the standard error stream."""
-    print('galvae: error:', ' '.join(str(message).split()) or 'unknown', file=sys.stderr)
-    return code
-
-
-def print_warning(message, *_, **__):
-    print('galvae: warning:', ' '.join(str(message).split()), file=sys.stderr)
-
-
-def print_done(message):
-    """What was done, for a person at a terminal; the output itself is in files."""
-    if is_interactive():
-        print('galvae:', message, file=sys.stderr)

@@ -4,6 +4,7 @@
 from importlib.util import find_spec
 from pathlib import Path
 
+from galvae_affiliated._atomic import check_inputs_kept
 from galvae_affiliated.scripts._common import (
     Parser,
     add_device_option,
@@ -13,10 +14,15 @@ from galvae_affiliated.scripts._common import (
     check_output,
     engine_options,
     is_cutout_set,
-    is_interactive,
-    print_done,
 )
-from galvae_affiliated.tables.files import FORMATS, output_format, read_catalog, write_table
+from galvae_affiliated.scripts._messages import is_interactive, print_done
+from galvae_affiliated.tables.files import (
+    FORMATS,
+    check_writable,
+    output_format,
+    read_catalog,
+    write_table,
+)
 
 
 def add_encode(commands):
@@ -46,7 +52,11 @@ def _add_encode_options(parser):
         help='table of the sources; they are detected without one')
     add('--radius', metavar='NAME', help='column of petroR90, or one number for all; without '
         'it petro_r90 or petroR90_r is taken, else it is measured')
+    add('--position-columns', metavar='A,B',
+        help='columns of the positions, where they are not found by their names')
     add('--radius-unit', metavar='UNIT', help="'pix' or an angle, where the radii state none")
+    add('--psf-fwhm', type=float, metavar='ARCSEC',
+        help='seeing, by which point sources are told apart; without it the stars show it')
     add('--unit', help="flux unit, such as nmgy, uJy or MJy/sr, in place of the header's")
     add('--zero-point', metavar='MAG',
         help='AB magnitude of one count, for all bands or as g=25.1,r=25.3,...')
@@ -76,10 +86,27 @@ def _add_encode_options(parser):
 def _run_encode(options):
     """Encode images with a catalogue, or a set of cutouts."""
     kind, _ = output_format(options.output)
-    check_output(options.output, options.overwrite)
+    _check_files(options)
     _check_combinations(options, kind)
     run = _encode_set if is_cutout_set(options.images) else _encode_field
     print_done(f'{run(options)} rows written to {options.output}')
+
+
+def _check_files(options):
+    """Refuse outputs that cannot be written, or are inputs, before the work."""
+    is_done = False
+    if options.chunk_size is not None:
+        from galvae_affiliated.tables.parts import is_published
+
+        # by a run that was killed before it had tidied up
+        is_done = is_published(Path(options.output))
+    check_output(options.output, options.overwrite or is_done)
+    for path in filter(None, (options.output, options.picture)):
+        check_inputs_kept(path, [options.images, options.model])
+    if options.picture:
+        check_output(options.picture, overwrite=True)
+        if Path(options.picture).absolute() == Path(options.output).absolute():
+            raise ValueError(f'{options.picture} is to be the table and the picture')
 
 
 def _check_combinations(options, kind):
@@ -108,7 +135,7 @@ def _encode_set(options):
     """Encode a set and write its table; returns the number of rows."""
     from galvae_affiliated.catalog import encode_cutout_set
 
-    for name in ('catalog', 'radius', 'radius_unit', 'picture'):
+    for name in ('catalog', 'position_columns', 'radius', 'radius_unit', 'psf_fwhm', 'picture'):
         if getattr(options, name):
             raise ValueError(f'--{name.replace("_", "-")} goes with images of a field, not with '
                              'a set of cutouts')
@@ -131,13 +158,16 @@ def _encode_field(options):
         raise ValueError('--already-scaled goes with a set of cutouts, not with images of a '
                          'field')
     catalog = None if options.catalog is None else read_catalog(options.catalog)
+    if catalog is not None:
+        check_writable(catalog, options.output)
     shared = _shared_options(options)
     image_options = {name: shared.pop(name) for name in ('unit', 'zero_point', 'rendering')}
     images = options.images[0] if len(options.images) == 1 else options.images
     field = open_field(images, options.model, bands=options.bands,
                        pixel_scale=options.pixel_scale, **image_options)
-    keywords = {**shared, 'radius': _radius(options.radius), 'radius_unit': options.radius_unit,
-                'overwrite': options.overwrite}
+    keywords = {**shared, 'position_columns': options.position_columns,
+                'radius': _radius(options.radius), 'radius_unit': options.radius_unit,
+                'psf_fwhm': options.psf_fwhm, 'overwrite': options.overwrite}
     if options.chunk_size is not None:
         from galvae_affiliated.streaming import stream_catalog
 
@@ -172,7 +202,7 @@ def _draw_picture(field, table, options):
     model = get_model(options.model)
     stack = make_cutouts(field, table[rows], model, radius='galvae_radius')
     draw_gallery(options.picture, stack, table, rows, model, device=options.device)
-    print_done(f'{len(rows)} galaxies drawn in {options.picture}')
+    print_done(f'{len(rows)} of {len(table)} rows drawn in {options.picture}')
 
 
 def _run_demo(options):

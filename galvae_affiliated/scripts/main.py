@@ -1,29 +1,29 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
-"""The ``galvae`` command."""
+"""
+The ``galvae`` command: one line for whatever ends it.
 
-import atexit
-import gc
+All that takes time to import is imported while the command runs, so that an interrupt
+is told like any other.
+"""
+
 import os
+import signal
 import sys
-import warnings
+import threading
+from contextlib import suppress
 
-from galvae_affiliated import __version__
-from galvae_affiliated.exceptions import DeviceError, GalvaeWarning
-from galvae_affiliated.scripts import encode, models, train
-from galvae_affiliated.scripts._common import (
-    DONE,
-    FAILURE,
-    WRONG_USE,
-    Parser,
-    print_error,
-    print_warning,
-)
+from galvae_affiliated.scripts._messages import DONE, FAILURE, WRONG_USE, print_error
 
 __all__ = ['main']
 
 WRONG_CALLS = (ValueError, TypeError, KeyError, FileNotFoundError, FileExistsError,
                IsADirectoryError)
-FAILURES = (DeviceError, OSError, MemoryError, ImportError, RuntimeError)
+# ours are of these kinds too
+FAILURES = (OSError, MemoryError, ImportError, RuntimeError)
+# what else ends a run from outside; not there on Windows
+ENDINGS = [getattr(signal, name) for name in ('SIGINT', 'SIGTERM', 'SIGHUP')
+           if hasattr(signal, name)]
+DEBUG = 'GALVAE_DEBUG'
 
 
 def main(args=None):
@@ -38,39 +38,103 @@ def main(args=None):
     Returns
     -------
     code : int
-        0 done, 1 failure, 2 wrong use.
+        0 done, 1 failure, 2 wrong use; 130 interrupted, and 128 more than the number of the
+        signal for others that end a process.
     """
-    options = _build_parser().parse_args(args)
-    # else the collector looks through all that was imported once more before the process ends
-    atexit.register(gc.freeze)
-    warnings.simplefilter('ignore')
-    warnings.simplefilter('once', GalvaeWarning)
-    warnings.showwarning = print_warning
+    _open_streams()
+    words = sys.argv[1:] if args is None else args
+    signals = _Signals()
     try:
-        options.run(options)
-    except BrokenPipeError:
-        # the reader of our output has what it wanted; nothing is left to write to it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        from galvae_affiliated.scripts import _command
+
+        _command.run_command(args)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here an error can still be told
         return DONE
-    except KeyboardInterrupt:
-        return print_error('interrupted', FAILURE)
-    except WRONG_CALLS as error:
-        message = error.args[0] if isinstance(error, KeyError) else error
-        return print_error(message, WRONG_USE)
-    except FAILURES as error:
-        return print_error(error, FAILURE)
-    return DONE
+    except Exception as error:
+        return _print_failure(error, signals, words)
+    except KeyboardInterrupt as error:
+        return _print_failure(error, signals, words)
+    finally:
+        if args is not None:
+            signals.restore()  # the caller goes on
 
 
-def _build_parser():
-    parser = Parser(prog='galvae', description='Galaxy morphology as columns of a table.')
-    parser.add_argument('--version', action='version',
-                        version=f'galvae_affiliated {__version__}')
-    commands = parser.add_subparsers(required=True, metavar='COMMAND')
-    for add_command in (encode.add_encode, train.add_train, train.add_sweep, train.add_fit_heads,
-                        encode.add_demo, models.add_info, models.add_models, models.add_doctor):
-        add_command(commands)
-    return parser
+class _Signals:
+    """
+    The signals that end a run, as exceptions: what is unfinished is tidied up.
+
+    A second one ends the process at once.
+    """
+
+    def __init__(self):
+        self.number = None
+        self.before = {}
+        if threading.current_thread() is threading.main_thread():
+            for number in ENDINGS:
+                # what is ignored, as under nohup, stays so
+                if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                    self.before[number] = signal.signal(number, self._end)
+
+    def _end(self, number, _):
+        self.number = number
+        for known in self.before:
+            signal.signal(known, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    def restore(self):
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+
+def _print_failure(error, signals, words):
+    """Say in one line what ended the run; returns the code of the process."""
+    if os.environ.get(DEBUG):
+        import traceback
+
+        traceback.print_exc()
+    if signals.number is not None or isinstance(error, KeyboardInterrupt):
+        # libraries turn an interrupt into errors of their own where they are being loaded
+        number = signals.number or signal.SIGINT
+        what = 'interrupted' if number == signal.SIGINT else 'terminated'
+        more = ''
+        if any(word.startswith('--chunk-size') for word in map(str, words)):
+            more = '; the same command goes on where it was'
+        return print_error(f'{what}{more}', 128 + number)
+    if isinstance(error, BrokenPipeError):
+        # the reader of our output has what it wanted; nothing is left to write to it
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    if isinstance(error, WRONG_CALLS):
+        is_key = isinstance(error, KeyError) and error.args
+        return print_error(error.args[0] if is_key else _text(error), WRONG_USE)
+    if isinstance(error, FAILURES):
+        return print_error(_text(error), FAILURE)
+    return print_error(f'unexpected {_text(error)}; {DEBUG}=1 shows where', FAILURE)
+
+
+def _text(error):
+    """What an error says, and its kind where that is nothing, or nothing that was foreseen."""
+    kind = 'out of memory' if isinstance(error, MemoryError) else type(error).__name__
+    if not str(error):
+        return kind
+    return str(error) if isinstance(error, WRONG_CALLS + FAILURES) else f'{kind}: {error}'
+
+
+def _open_streams():
+    """
+    Give the standard streams that are closed a place to go.
+
+    The next file that is opened would take their number, and messages would be written to it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # which takes the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, 'w')
 
 
 if __name__ == '__main__':

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 from galvae_affiliated._optional import check_matplotlib, check_training_installed
+from galvae_affiliated.models._schema import check_model_name
 from galvae_affiliated.scripts._common import (
     add_device_option,
     add_output_options,
@@ -85,6 +86,7 @@ def add_fit_heads(commands):
 def _run_train(options):
     output = Path(options.output)
     check_output(output, options.overwrite)
+    check_model_name(options.name or output.stem)
     config = _read_config(options.config)
     _check_installed(config.training.head)
     from galvae_affiliated.training import train_model
@@ -124,6 +126,7 @@ def _run_sweep(options):
 def _run_fit_heads(options):
     output = Path(options.output)
     check_output(output, options.overwrite)
+    check_model_name(options.name or output.stem)
     if options.class_column and options.quantity:
         raise ValueError('--class-column and --quantity are fitted one after the other, each on '
                          'what the other wrote')

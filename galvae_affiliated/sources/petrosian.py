@@ -15,6 +15,7 @@ MIN_RADIUS = 2.0  # below this the noise of single pixels decides
 MIN_COVERAGE = 0.3  # share of a ring's area that has to be known for its mean to stand for it
 SEARCH = 12.0  # pixels; first guess of the radius of the window in which a radius is measured
 REACH = 2.5  # the Petrosian flux reaches about so many times as far as its R90
+SYMMETRY = 4.0  # units of the noise by which light is a neighbour's, beside a neighbour
 MAX_PIXELS = 2 ** 18  # of the windows that are measured at a time, or of the strips of a larger one
 
 
@@ -24,7 +25,7 @@ def measure_radii(images, x, y, labels=None):
 
     Parameters
     ----------
-    images : `~galvae_affiliated.images.field.FieldImages`
+    images : `~galvae_affiliated.images.FieldImages`
     x, y : (N,) float arrays
         In pixels, on the image.
     labels : (ny, nx) int array, optional
@@ -54,17 +55,18 @@ def _r90_within(images, x, y, half, labels):
     """petroR90 of some sources, in squares that reach ``half`` pixels to each side."""
     ny, nx = images.shape
     (left, right), (bottom, top) = window_ranges(x, 2 * half, nx), window_ranges(y, 2 * half, ny)
-    n_rings = _ring_number(np.maximum.reduce([x - left, right - 1 - x, y - bottom, top - 1 - y]))
+    n_rings = ring_number(np.maximum.reduce([x - left, right - 1 - x, y - bottom, top - 1 - y]))
     most, where = int(n_rings.max()), (x, y, left, right, bottom, top)
-    sums, is_known = _window_sums(images, *where, most, labels, [1])
+    sums, is_known = window_sums(images, *where, most, labels, [1])
     if not is_known.all():
         lost = ~is_known
         where = [values[lost] for values in where]
-        sums[:, lost], _ = _window_sums(images, *where, most, labels, [0, 2])
-    return _from_profiles(*_profiles(*sums, n_rings))
+        sums[:, lost], _ = window_sums(images, *where, most, labels, [0, 2])
+    return from_profiles(*profiles(*sums, n_rings))
 
 
-def _window_sums(images, x, y, left, right, bottom, top, n_rings, labels, channels):
+def window_sums(images, x, y, left, right, bottom, top, n_rings, labels, channels, sky=None,
+                noise=None):
     """
     `_ring_sums` of windows of a field, read in strips where these are large.
 
@@ -78,6 +80,10 @@ def _window_sums(images, x, y, left, right, bottom, top, n_rings, labels, channe
         Number M of rings.
     channels : sequence of int
         Which bands: the first that is known of a pixel counts.
+    sky : (N,) float array, optional
+        Level that is subtracted, beside that of the whole image.
+    noise : float, optional
+        Of a pixel; where it is given, light of neighbours is replaced by symmetry.
 
     Returns
     -------
@@ -92,6 +98,8 @@ def _window_sums(images, x, y, left, right, bottom, top, n_rings, labels, channe
     for start in range(0, height, n_rows):
         rows = min(n_rows, height - start)
         light = _first_known(images, left, bottom + start, (rows, width), channels)
+        if sky is not None:
+            light -= sky[:, None, None]
         # of windows of one shape some use a part
         beyond = (left[:, None] + np.arange(width) >= right[:, None])[:, None]
         light[np.broadcast_to(beyond, light.shape)] = np.nan
@@ -99,6 +107,8 @@ def _window_sums(images, x, y, left, right, bottom, top, n_rings, labels, channe
         is_known |= np.isfinite(light).any(axis=(1, 2))
         if labels is not None:
             _exclude_neighbours(light, labels, x, y, left, bottom + start)
+            if noise is not None and rows == height:
+                _replace_by_symmetry(light, x - left, y - bottom, noise)
         sums = sums + _ring_sums(light, x - left, y - bottom - start, n_rings)
     return sums, is_known
 
@@ -121,7 +131,29 @@ def _exclude_neighbours(light, labels, x, y, x_start, y_start):
         image[:part.shape[0], :part.shape[1]][(part != 0) & (part != label)] = np.nan
 
 
-def _ring_number(far):
+def _replace_by_symmetry(light, x, y, noise):
+    """
+    Light of neighbours, in place, by what lies opposite of the centre.
+
+    Beside the pixels that are a neighbour's, those that are brighter than their opposite by more
+    than the noise, as the wings of a neighbour make them; where there is none, nothing is changed.
+    """
+    for image, x0, y0 in zip(light, x, y):
+        missing = np.isnan(image)
+        if not missing.any():
+            continue
+        rows = np.rint(2 * y0).astype(int) - np.arange(image.shape[0])
+        columns = np.rint(2 * x0).astype(int) - np.arange(image.shape[1])
+        here, there = ((0 <= places) & (places < length)
+                       for places, length in zip((rows, columns), image.shape))
+        opposite = np.full(image.shape, np.nan)
+        opposite[np.ix_(here, there)] = image[np.ix_(rows[here], columns[there])]
+        with np.errstate(invalid='ignore'):
+            replaced = missing | (image - opposite > SYMMETRY * noise)
+        image[replaced & np.isfinite(opposite)] = opposite[replaced & np.isfinite(opposite)]
+
+
+def ring_number(far):
     """(N,) int array: rings around a point that reach so far."""
     return np.maximum((far / BIN).astype(int), 1)
 
@@ -158,7 +190,7 @@ def _ring_sums(images, x, y, n_rings):
     return np.array(sums).reshape(2, n, n_rings + 1)[:, :, :n_rings]
 
 
-def _profiles(count, total, n_rings):
+def profiles(count, total, n_rings):
     """
     Cumulative flux, missing pixels replaced by their ring's mean.
 
@@ -201,14 +233,14 @@ def _fill_by_symmetry(values, known):
     return low + (high - low) * (place - before) / np.maximum(after - before, 1)
 
 
-def _from_profiles(radius, flux, n_known):
+def from_profiles(radius, flux, n_known):
     """
     petroR90 of profiles.
 
     Parameters
     ----------
     radius, flux, n_known : array
-        See `_profiles`.
+        See `profiles`.
 
     Returns
     -------
@@ -270,6 +302,6 @@ def petrosian_r90(image, x, y):
     """
     ny, nx = image.shape
     x, y = np.array([float(x)]), np.array([float(y)])
-    n_rings = _ring_number(np.maximum(np.maximum(x, nx - 1 - x), np.maximum(y, ny - 1 - y)))
+    n_rings = ring_number(np.maximum(np.maximum(x, nx - 1 - x), np.maximum(y, ny - 1 - y)))
     sums = _ring_sums(np.asarray(image, dtype=float)[None], x, y, int(n_rings[0]))
-    return float(_from_profiles(*_profiles(*sums, n_rings))[0])
+    return float(from_profiles(*profiles(*sums, n_rings))[0])

@@ -6,8 +6,6 @@ What astropy writes of a sample of the rows says how the whole file is laid
 out; the rows themselves are what it writes of each chunk.
 """
 
-import os
-import shutil
 import tempfile
 from contextlib import closing
 from pathlib import Path
@@ -17,16 +15,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy.io import fits
-from astropy.table import MaskedColumn, Table
+from astropy.table import Column, MaskedColumn, Table
 
 from galvae_affiliated.models.encoder import unit_of_radii
 from galvae_affiliated.tables.columns import with_columns
+from galvae_affiliated.tables.files import writable_table
 
 RADIUS = 'galvae_radius'
 # of chunks alone: arcsec, and whether a row has latents
 PIXEL_SCALE, MEASURED = 'galvae_pixel_scale', 'galvae_measured'
 
 FITS_BLOCK = 2880
+MASK = '.mask'  # of a column, beside its name
 # keywords that say how the bytes of a row are to be read
 LAYOUT = ('TTYPE', 'TFORM', 'TDIM', 'TSCAL', 'TZERO')
 
@@ -46,7 +46,7 @@ class ChunkedTable:
     """
 
     def __init__(self, table, n_rows, output, chunk):
-        self.table = table
+        self.table = None if table is None else writable_table(table, output)
         self.n_rows = n_rows
         self.output = output
         self.chunk = chunk
@@ -76,8 +76,7 @@ class ChunkedTable:
             for i, rows in enumerate(chunks):
                 joined.append(with_columns(self._rows(rows), self._columns(parts.read(i)),
                                            overwrite=True))
-        os.replace(joined.path, self.output)
-        shutil.rmtree(parts.folder)
+        parts.publish(joined.path)
 
     def _scan(self, parts, n_parts):
         """Find the types of all columns, which are masked anywhere, and the unit of the radii."""
@@ -208,6 +207,10 @@ class FitsOutput:
             raise ValueError('arrays of different lengths in one column cannot be written '
                              'chunk by chunk')
         self.layout = _row_layout(header)
+        # masks that are columns of their own, in the chunks where nothing is masked too
+        self.masks = [name for name in sample.colnames
+                      if f'{name}{MASK}' in {header.get(f'TTYPE{i + 1}')
+                                             for i in range(header['TFIELDS'])}]
         header['NAXIS2'] = n_rows
         self.file = open(self.path, 'wb')
         for one in (primary, header):
@@ -215,7 +218,7 @@ class FitsOutput:
 
     def append(self, table):
         """Write the next rows; raises ValueError if their columns are not those of the sample."""
-        table.write(self.scratch, format='fits', overwrite=True)
+        _with_masks(table, self.masks).write(self.scratch, format='fits', overwrite=True)
         with fits.open(self.scratch) as hdus:
             header = hdus[1].header.copy()
             place = hdus[1].fileinfo()['datLoc']
@@ -230,6 +233,17 @@ class FitsOutput:
     def close(self):
         self.file.write(bytes(-self.file.tell() % FITS_BLOCK))
         self.file.close()
+
+
+def _with_masks(table, names):
+    """A table whose masked columns of these names are two: the values, and the mask."""
+    table = table.copy(copy_data=False)
+    for name in names:
+        column = table[name]
+        table.replace_column(name, Column(np.ma.getdata(column), unit=column.unit))
+        table.add_column(np.ma.getmaskarray(column), name=f'{name}{MASK}',
+                         index=table.index_column(name) + 1)
+    return table
 
 
 def _row_layout(header):

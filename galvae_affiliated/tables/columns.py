@@ -13,7 +13,7 @@ from galvae_affiliated.models.engine import Engine
 from galvae_affiliated.models.quantities import predict_quantities
 from galvae_affiliated.models.registry import get_model
 from galvae_affiliated.models.votes import predict_votes, set_thresholds
-from galvae_affiliated.sources.positions import numeric_column
+from galvae_affiliated.sources.positions import as_table, numeric_column
 
 __all__ = ['add_latents', 'add_morphology', 'add_quantities', 'get_latents', 'in_set']
 
@@ -60,7 +60,8 @@ def add_latents(table, cutouts, model=None, *, reconstruction=True, scalar_colum
     encoder = Encoder(model, engine, **options)
     encoding = encoder.encode(cutouts, reconstruction=reconstruction)
     columns = encoding.columns(scalar_columns=scalar_columns)
-    return with_columns(table, make_columns(columns, encoder.model), overwrite=overwrite)
+    columns = make_columns(columns, encoder.model)
+    return with_columns(table.copy(), columns, overwrite=overwrite)
 
 
 def add_morphology(table, model=None, *, coverage=0.9, n_samples=0, overwrite=False,
@@ -113,14 +114,15 @@ def add_morphology(table, model=None, *, coverage=0.9, n_samples=0, overwrite=Fa
         If the columns exist, the coverage is out of range, or samples are asked for without
         ``galvae_latent_err``.
     """
-    model = get_model(model)
     engine = engine or Engine(**options)
+    # before the default is taken: only a model that is named is the user's word
     latents = get_latents(table, model)
     errors = get_latents(table, model, name='galvae_latent_err') if n_samples else None
+    model = get_model(model)
     thresholds = set_thresholds(model, coverage)
     votes = predict_votes(latents, model, engine, errors=errors, n_samples=n_samples)
     columns = make_columns(votes.columns(thresholds, coverage), model)
-    result = with_columns(table, columns, overwrite=overwrite)
+    result = with_columns(table.copy(), columns, overwrite=overwrite)
     if 'galvae_flags' in result.colnames:
         result['galvae_flags'] = result['galvae_flags'] | votes.artifact_flags()
     return result
@@ -159,13 +161,14 @@ def add_quantities(table, model=None, *, overwrite=False, engine=None, **options
     ModelMismatchError
         If the latents are of another model.
     """
-    model = get_model(model)
+    named, model = model, get_model(model)
     if model.manifest.quantities is None:
         raise ValueError(f'the model {model.id} predicts no quantities; '
                          'galvae fit-heads --quantity adds them')
-    quantities = predict_quantities(get_latents(table, model), _radius_for(table, model), model,
+    quantities = predict_quantities(get_latents(table, named), _radius_for(table, model), model,
                                     engine or Engine(**options))
-    return with_columns(table, make_columns(quantities.columns(), model), overwrite=overwrite)
+    columns = make_columns(quantities.columns(), model)
+    return with_columns(table.copy(), columns, overwrite=overwrite)
 
 
 def _radius_for(table, model):
@@ -187,10 +190,11 @@ def get_latents(table, model=None, *, name='galvae_latent'):
 
     Parameters
     ----------
-    table : `~astropy.table.Table`
+    table : `~astropy.table.Table` or ``pandas.DataFrame``
         With a column ``galvae_latent``, or one a latent.
     model : `~galvae_affiliated.ModelBundle`, str or path, optional
-        The model that they must be of; None takes the default.
+        The model that they must be of; None takes the default. Latents that state no model,
+        as those of CSV files and data frames, are taken to be of a model that is named here.
     name : str, optional
         Of the vector column, or of its scalar columns without their numbers;
         'galvae_latent_err' holds the errors.
@@ -205,18 +209,23 @@ def get_latents(table, model=None, *, name='galvae_latent'):
     KeyError
         If there are no latents in the table.
     ModelMismatchError
-        If they are of another model, or nothing says of which.
+        If they are of another model, or nothing says of which, this call included.
     """
-    model = get_model(model)
+    is_named, model = model is not None, get_model(model)
+    if not hasattr(table, 'colnames'):
+        table = as_table(table)
     names = [name] if name in table.colnames else scalar_names(name, model.n_latents)
     if any(one not in table.colnames for one in names):
         raise KeyError(f'the table has no latents: expected a column {name}, '
                        f'or {names[0]} to {names[-1]}')
     for one in names:
         stated = _stated_model(table[one])
+        if stated is None and is_named:
+            continue
         if stated not in model.same_latents:
+            hint = '' if stated else f'; model={model.id.partition("@")[0]!r} states it'
             raise ModelMismatchError(f'column {one} is of the model {stated or "(not stated)"}; '
-                                     f'expected {model.id}')
+                                     f'expected {model.id}{hint}')
     columns = [np.ma.filled(np.ma.asarray(table[one]).astype(np.float32), np.nan)
                for one in names]
     latents = np.stack(columns, axis=1) if len(names) > 1 else columns[0]

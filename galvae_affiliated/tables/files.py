@@ -1,7 +1,13 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Tables from and to files of the formats that astronomers use."""
 
+import mmap
+import re
+import tempfile
+from contextlib import closing
 from pathlib import Path
+
+import numpy as np
 
 from galvae_affiliated._atomic import replacing
 
@@ -10,6 +16,15 @@ HDF5 = ('hdf5', {'path': 'galvae', 'serialize_meta': True})
 FORMATS = {'.fits': ('fits', {}), '.fit': ('fits', {}), '.ecsv': ('ascii.ecsv', {}),
            '.parquet': ('parquet', {}), '.vot': ('votable', {}), '.xml': ('votable', {}),
            '.h5': HDF5, '.hdf5': HDF5, '.csv': ('ascii.csv', {})}
+LDAC = 'LDAC_OBJECTS'
+BOM = b'\xef\xbb\xbf'  # with which some programs begin a text in UTF-8
+LEADING_ZERO = re.compile(rb'(^|[,;\t"])0[0-9]+(?=[,;\t"\r\n]|$)', re.MULTILINE)
+WHOLE = re.compile(r'0[0-9]+')
+NUMBER = re.compile(r'\s*[-+]?[0-9.]+(e[-+]?[0-9]+)?\s*', re.IGNORECASE)
+
+# types that a format does not have: the next one that holds all their values
+WIDER = {'fits': {'int8': 'int16'},
+         'votable': {'int8': 'int16', 'uint16': 'int32', 'uint32': 'int64', 'float16': 'float32'}}
 
 
 def output_format(path):
@@ -28,19 +43,161 @@ def write_table(table, path):
     Parameters
     ----------
     table : `~astropy.table.Table`
+        Not changed. Numbers, masks and text are written as they are, in a wider type where
+        the format has not this one.
     path : str or path
         A file of this name is replaced.
 
     Returns
     -------
     n_rows : int
+
+    Raises
+    ------
+    ValueError
+        If the format cannot hold a column.
     """
     kind, options = output_format(path)
-    if kind in ('votable', 'ascii.csv'):
-        table = _without_coordinates(table)
+    table = writable_table(table, path)
     with replacing(path) as unfinished:
         table.write(unfinished, format=kind, overwrite=True, **options)
     return len(table)
+
+
+def check_writable(table, path):
+    """
+    Refuse before the work a catalogue that the format of its output cannot hold.
+
+    Parameters
+    ----------
+    table : `~astropy.table.Table`
+    path : str or path
+        The output; it is not touched.
+
+    Raises
+    ------
+    ValueError
+        Naming the column, and what was expected.
+    """
+    kind, options = output_format(path)
+    table = writable_table(table, path)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in [*table.colnames, None]:
+            # a column at a time says which one it is
+            part = table[:2] if name is None else table[[name]][:2]
+            try:
+                part.write(Path(folder) / f'rows{Path(path).suffix}', format=kind,
+                           overwrite=True, **options)
+            except Exception as error:  # each format has its own kinds
+                what = 'the catalogue' if name is None else f'column {name!r}'
+                raise ValueError(f'{path}: {what} cannot be written in this format ({error}); '
+                                 'leave it out, or take another ending') from None
+
+
+def writable_table(table, path):
+    """
+    A table as a format can hold it: the same values, and another type where it has to be.
+
+    Parameters
+    ----------
+    table : `~astropy.table.Table`
+        Not changed.
+    path : str or path
+        Of which the ending counts.
+
+    Returns
+    -------
+    table : `~astropy.table.Table`
+        A new one; the data of unchanged columns are shared.
+
+    Raises
+    ------
+    ValueError
+        If there is no type that holds the values of a column.
+    """
+    from galvae_affiliated.sources._columns import plain_columns
+
+    kind, _ = output_format(path)
+    table = plain_columns(table.copy(copy_data=False))
+    if kind in ('votable', 'ascii.csv'):
+        table = _without_coordinates(table)
+    for name in table.colnames:
+        if isinstance(getattr(table[name], 'dtype', None), np.dtype):
+            _widen(table, name, kind, path)
+    if kind == 'fits':
+        for name in table.colnames:
+            _check_ascii(table, name, path)
+        table = _with_fits_nulls(table)
+    return table
+
+
+def _widen(table, name, kind, path):
+    """Give a column the next type that the format has; the values stay."""
+    column = table[name]
+    wider = WIDER.get(kind, {}).get(column.dtype.name)
+    if wider is not None:
+        table.replace_column(name, _as_type(column, wider))
+    elif kind == 'votable' and column.dtype.name == 'uint64':
+        if len(column) and np.ma.max(np.ma.asarray(column)) > np.iinfo(np.int64).max:
+            raise ValueError(f'{path}: column {name!r} holds integers beyond 2**63 - 1, which a '
+                             'VOTable cannot; take another ending, such as .parquet')
+        table.replace_column(name, _as_type(column, 'int64'))
+
+
+def _as_type(column, dtype):
+    """A column in another type; its values under a mask need not fit."""
+    if not hasattr(column, 'mask'):
+        return column.astype(dtype)
+    result = column.filled(0).astype(dtype)
+    return type(column)(result, mask=column.mask, name=column.name, unit=column.unit,
+                        format=column.format, description=column.description, meta=column.meta)
+
+
+def _check_ascii(table, name, path):
+    column = table[name]
+    texts = [name, str(getattr(column, 'unit', None) or '')]
+    if getattr(column, 'dtype', np.dtype(float)).kind == 'U':
+        texts += np.ma.asarray(column).filled('').ravel().tolist()
+    odd = next((text for text in texts if not text.isascii()), None)
+    if odd is not None:
+        raise ValueError(f'{path}: column {name!r} holds {odd!r}, and FITS has no characters '
+                         'beyond ASCII; take another ending, such as .parquet or .ecsv')
+
+
+def _with_fits_nulls(table):
+    """Masked integers with a null value that is no value of theirs, others with their mask."""
+    from astropy.table import MaskedColumn
+
+    for name in [name for name in table.colnames if isinstance(table[name], MaskedColumn)]:
+        column = table[name]
+        if not column.mask.any() or column.dtype.kind not in 'biu':
+            continue
+        used = np.ma.asarray(column).compressed()
+        if column.dtype.kind != 'b' and not np.any(used == _default_null(column)):
+            continue
+        column = column.copy()
+        null = _free_value(column, used)
+        if null is None:
+            # a column of its own, as astropy writes masks; it joins them on reading
+            column.info.serialize_method['fits'] = 'data_mask'
+        else:
+            column.fill_value = null
+        table.replace_column(name, column)
+    return table
+
+
+def _default_null(column):
+    """The value that astropy takes for null: numpy's 999999, as it is in the column's type."""
+    return np.asarray(column.fill_value).astype(column.dtype)
+
+
+def _free_value(column, used):
+    """An integer that no row has; None if there is none, or FITS would not see it as null."""
+    if column.dtype.kind != 'i' or column.ndim > 1:
+        return None
+    limits = np.iinfo(column.dtype)
+    return next((value for value in (limits.min, limits.max, -9999)
+                 if not np.any(used == value)), None)
 
 
 def _without_coordinates(table):
@@ -60,39 +217,210 @@ def read_catalog(path):
     """
     A table of any format that astropy recognises by its ending or content.
 
+    Identifiers keep all their digits, what is null is masked, and text is text.
+
     Parameters
     ----------
     path : str or path
+        'file.fits[NAME]' names one of several tables of a FITS or HDF5 file. The tables that
+        SExtractor writes of the chips of one file are stacked.
 
     Returns
     -------
-    table : `~astropy.table.QTable`
+    table : `~astropy.table.Table`
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is no table that can be read.
+        If it is no table that can be read, or holds several.
     """
     from astropy.io.registry import IORegistryError
 
+    from galvae_affiliated.images._fits import split_extension
+    from galvae_affiliated.sources._columns import plain_columns
+
+    path, part = split_extension(str(path))
     if not Path(path).is_file():
         raise FileNotFoundError(f'{path}: there is no such file')
     by_ending, _ = FORMATS.get(Path(path).suffix.lower(), ('ascii', {}))
     for kind in (None, by_ending):
         try:
-            return _read_as(path, kind)
+            return plain_columns(_read_as(path, kind, part))
+        except _SeveralTablesError as error:
+            raise ValueError(str(error)) from None
         except (IORegistryError, OSError, ValueError, KeyError, TypeError, IndexError) as error:
             failure = error
     raise ValueError(f'{path}: this is not a table that can be read ({failure})')
 
 
-def _read_as(path, kind):
-    from astropy.table import QTable
+class _SeveralTablesError(Exception):
+    """A file holds several tables, or not the one that was named."""
 
-    table = QTable.read(path, format=kind) if kind else QTable.read(path)
-    if table.colnames == ['Field Header Card']:
-        # SExtractor's FITS_LDAC holds the image's header in a table before that of the objects
-        return QTable.read(path, hdu='LDAC_OBJECTS')
+
+def _read_as(path, kind, part):
+    """A table of a file, by its content and what astropy knows, or as one format."""
+    from astropy.table import Table
+
+    with open(path, 'rb') as file:
+        start = file.read(4096)
+    suffix = Path(path).suffix.lower()
+    if start.startswith(b'SIMPLE') or FORMATS.get(suffix, ' ')[0] == 'fits':
+        return _read_fits(path, part)
+    if start.startswith(b'\x89HDF'):
+        return _read_hdf5(path, part)
+    if part is not None:
+        raise _SeveralTablesError(f'{path}: [{part}] names a table of a FITS or HDF5 file, and '
+                                  'this is none')
+    if start.startswith(b'PAR1'):
+        return _read_parquet(path)
+    if b'<VOTABLE' in start:
+        return _read_votable(path)
+    if suffix == '.csv' or start.startswith((b'#Table1', BOM)):
+        return _read_csv(path, start)
+    return Table.read(path, format=kind) if kind else Table.read(path)
+
+
+def _read_csv(path, start):
+    """A table of comma-separated values, with comments before it or without."""
+    from astropy.table import Table
+
+    if start.startswith(b'# %ECSV'):
+        return Table.read(path, format='ascii.ecsv')
+    source = path
+    if start.startswith((b'#', BOM)):
+        source = _without_comments(Path(path).read_text(encoding='utf-8-sig'))
+    table = Table.read(source, format='ascii.csv')
+    with open(path, 'rb') as file, closing(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) \
+            as content:
+        has_zeros = LEADING_ZERO.search(content) is not None
+    if has_zeros:  # of identifiers, which are no numbers then
+        texts = Table.read(source, format='ascii.csv', converters={'*': [_text_converter()]})
+        for name in table.colnames:
+            column = np.ma.asarray(texts[name]).filled('')
+            if table[name].dtype.kind == 'i' and any(map(WHOLE.fullmatch, column.tolist())):
+                table.replace_column(name, texts[name])
     return table
+
+
+def _text_converter():
+    from astropy.io import ascii
+
+    return ascii.convert_numpy(str)
+
+
+def _without_comments(text):
+    """CSV without the lines before its header; SkyServer writes '#Table1' there."""
+    lines = text.split('\n')
+    n_comments = next((i for i, line in enumerate(lines) if not line.startswith('#')), 0)
+    rest = lines[n_comments:]
+    last = lines[n_comments - 1] if n_comments else ''
+    # '#id,ra,dec' above numbers is the header itself
+    is_header = ',' in last and last.count(',') == rest[0].count(',') and any(
+        map(NUMBER.fullmatch, rest[0].split(',')))
+    return '\n'.join([last.lstrip('# ')] * is_header + rest)
+
+
+def _read_fits(path, part):
+    """The table of a FITS file, the one that was named, or SExtractor's of all chips."""
+    from astropy.io import fits
+    from astropy.table import Table, vstack
+
+    with fits.open(path) as hdus:
+        places = [i for i, hdu in enumerate(hdus) if isinstance(hdu, _table_kinds())]
+        names = [hdus[i].name or str(i) for i in places]
+    if part is not None:
+        wanted = [i for i, name in zip(places, names) if part in (i, name) or
+                  str(part).upper() == name.upper()]
+    else:
+        wanted = [i for i, name in zip(places, names) if name == LDAC] or places
+    if not wanted:
+        raise _SeveralTablesError(f'{path}: there is no table {"" if part is None else part!r}; '
+                                  f'there are {", ".join(names) or "none"}')
+    tables = [Table.read(path, format='fits', hdu=i) for i in wanted]
+    if len(tables) > 1 and not all(names[places.index(i)] == LDAC for i in wanted):
+        raise _SeveralTablesError(_several(path, names if len(set(names)) == len(names)
+                                           else [str(i) for i in places]))
+    if len(tables) > 1:
+        for table in tables:
+            table.meta.clear()
+    return tables[0] if len(tables) == 1 else vstack(tables, metadata_conflicts='silent')
+
+
+def _table_kinds():
+    from astropy.io import fits
+
+    return fits.BinTableHDU, fits.TableHDU
+
+
+def _several(path, names):
+    return (f'{path}: there are several tables, {", ".join(names)}; '
+            f"name one as '{path}[{names[-1]}]'")
+
+
+def _read_hdf5(path, part):
+    """The table of an HDF5 file, or the one that was named."""
+    import h5py
+    from astropy.table import Table
+
+    found = []
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: found.append(name)
+                        if isinstance(item, h5py.Dataset) and item.dtype.names else None)
+    if not found:
+        raise ValueError('there is no table in this HDF5 file; pandas and others have layouts '
+                         'of their own')
+    if part is None and len(found) > 1:
+        raise _SeveralTablesError(_several(path, found))
+    name = found[0] if part is None else str(part)
+    if name not in found:
+        raise _SeveralTablesError(f'{path}: there is no table {name!r}; '
+                                  f'there are {", ".join(found)}')
+    table = Table.read(path, format='hdf5', path=name)
+    for name in table.colnames:
+        column = table[name]
+        if getattr(column, 'dtype', np.dtype(float)).kind == 'S':
+            table.replace_column(name, _as_text(column))
+    return table
+
+
+def _as_text(column):
+    """A column of UTF-8 as one of text, with its mask."""
+    mask = {'mask': column.mask} if hasattr(column, 'mask') else {}
+    text = np.char.decode(np.ma.getdata(column), 'utf-8')
+    return type(column)(text, name=column.name, unit=column.unit, format=column.format,
+                        description=column.description, meta=column.meta, **mask)
+
+
+def _read_parquet(path):
+    """The table of a Parquet file, which others than astropy wrote, nulls and all."""
+    import pyarrow.parquet as pq
+    from astropy.table import Table
+
+    from galvae_affiliated.sources._columns import table_from_arrow
+
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+        if b'table_meta_yaml' in metadata:
+            return Table.read(path, format='parquet')
+        # not read_table, which takes an equals sign in the name of a folder for a column
+        with pq.ParquetFile(path) as file:
+            return table_from_arrow(file.read())
+    except (ArithmeticError, RuntimeError) as error:  # Arrow's own kinds
+        raise ValueError(str(error)) from None
+
+
+def _read_votable(path):
+    """The table of a VOTable, with its columns under their own names."""
+    from astropy.io import votable
+
+    tables = [table for table in votable.parse(path).iter_tables() if not table.is_empty()
+              or table.fields]
+    if len(tables) > 1:
+        names = [table.ID or table.name or str(i) for i, table in enumerate(tables)]
+        raise _SeveralTablesError(f'{path}: there are several tables, {", ".join(names)}; '
+                                  'write the one that is meant to a file of its own')
+    if not tables:
+        raise ValueError('there is no table in this VOTable')
+    return tables[0].to_table(use_names_over_ids=True)

@@ -198,6 +198,8 @@ def test_position_that_is_not_finite(field, x, y):
     assert flags_of(field, x, y) == ['BAD_POSITION']
 
 
+@pytest.mark.filterwarnings('ignore:no source of the catalogue')
+@pytest.mark.filterwarnings('ignore:no source of the catalogue')
 @pytest.mark.parametrize(
     ('x', 'y'),
     [(-0.6, 50.0), (50.0, -0.6), (199.6, 50.0), (50.0, 199.6), (-1e30, 50.0), (1e9, 1e9)],
@@ -214,6 +216,8 @@ def test_position_on_the_border_is_inside(field, x, y):
     assert 'EDGE' in flags_of(field, x, y)
 
 
+@pytest.mark.filterwarnings('ignore:no source of the catalogue')
+@pytest.mark.filterwarnings('ignore:no source of the catalogue')
 @pytest.mark.parametrize(('ra', 'dec'), [(330.1, -2.2), (150.1, 88.0), (250.0, 0.0), (151.0, 2.2)])
 def test_sky_position_off_the_image(field, ra, dec):
     stack = make_cutouts(field, Table({'ra': [ra], 'dec': [dec]}), radius=3.0)

@@ -24,11 +24,11 @@ distributed = pytest.importorskip('distributed')
 dd = pytest.importorskip('dask.dataframe')
 
 from galvae_affiliated.catalog import encode_cutout_set  # noqa: E402
-from galvae_affiliated.distributed import _workers
-from galvae_affiliated.distributed._workers import share_model
-from galvae_affiliated.distributed.partitions import encode_partition, partition_meta
-from galvae_affiliated.distributed.tiles import encode_fields
-from galvae_affiliated.exceptions import TileError
+from galvae_affiliated.distributed import _workers  # noqa: E402
+from galvae_affiliated.distributed._workers import share_model  # noqa: E402
+from galvae_affiliated.distributed.partitions import encode_partition, partition_meta  # noqa: E402
+from galvae_affiliated.distributed.tiles import encode_fields  # noqa: E402
+from galvae_affiliated.exceptions import TileError  # noqa: E402
 
 FAST = {'morphology': False, 'reconstruction': False}
 # another batch rounds otherwise

@@ -132,7 +132,8 @@ def test_named_extension(tmp_path, cube, header):
     fits.HDUList(hdus).writeto(tmp_path / 'r.fits')
     assert np.array_equal(one(f'{tmp_path}/r.fits[SCI]').data, cube[1])
     assert np.array_equal(one(f'{tmp_path}/r.fits[2]').data, cube[1])
-    assert np.array_equal(one(tmp_path / 'r.fits').data, cube[0])
+    # the one called SCI, not the first one
+    assert np.array_equal(one(tmp_path / 'r.fits').data, cube[1])
     with pytest.raises(
         ValueError, match=r"r\.fits: there is no extension 'NONE'; there are .*'SCI'"
     ):

@@ -5,7 +5,7 @@ import pytest
 from astropy.io import fits
 from astropy.units import photometric
 
-from galvae_affiliated.images.units import flux_factor, header_unit, parse_unit, _zero_point_factor
+from galvae_affiliated.images.units import _zero_point_factor, flux_factor, header_unit, parse_unit
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from galvae_affiliated.models.manifest import Question
 from galvae_affiliated.models.self_test import SELF_TEST, self_test
 from galvae_affiliated.models.votes import (
     PredictedVotes,
-    predict_votes,
     _reach_fractions,
+    predict_votes,
     set_thresholds,
 )
 from galvae_affiliated.tables.columns import get_latents

@@ -2,8 +2,10 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pyarrow as pa
@@ -372,12 +374,12 @@ def test_missing_band(encode, field_files):
         (['--unit', 'K'], 'not a flux unit'),
         (['--unit', 'furlong/'], 'not a unit'),
         (['--zero-point', 'bright'], '--zero-point'),
-        (['--zero-point', 'g=25'], 'zero_point'),
+        (['--zero-point', 'g=25'], '--zero-point'),
         (['--zero-point', 'g=25,r'], '--zero-point'),
-        (['--pixel-scale', '-1'], 'pixel_scale'),
+        (['--pixel-scale', '-1'], '--pixel-scale'),
         (['--rendering', 'none'], 'no rendering'),
         (['--already-scaled'], '--already-scaled'),
-        (['--batch-size', '0'], 'batch_size'),
+        (['--batch-size', '0'], '--batch-size'),
         (['--radius-unit', 'Jy', '--radius', 'x'], 'radii'),
     ],
 )
@@ -566,7 +568,7 @@ def test_options_of_sets(galvae, cutout_set, catalog, tmp_path):
     output = ['-o', tmp_path / 'out.parquet', *FAST]
     for option, value in (('--catalog', catalog), ('--radius', 'r'), ('--picture', 'x.png')):
         galvae('encode', cutout_set, *output, option, value).fails(2, option)
-    galvae('encode', cutout_set, *output, '--pixel-scale', '-1').fails(2, 'pixel_scale')
+    galvae('encode', cutout_set, *output, '--pixel-scale', '-1').fails(2, '--pixel-scale')
     assert galvae('encode', cutout_set, *output, '--pixel-scale', '0.4').code == 0
     assert Table.read(tmp_path / 'out.parquet')['galvae_radius'].unit == 'arcsec'
     assert (
@@ -739,3 +741,87 @@ def test_failure_in_the_shell(tmp_path):
     assert failed.stdout == ''
     assert len(failed.stderr.splitlines()) == 1
     assert 'r.fits: this is not a FITS file' in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ('error', 'code', 'message'),
+    [
+        (AttributeError('x has no y'), 1, 'unexpected AttributeError: x has no y; GALVAE_DEBUG=1'),
+        (AssertionError(), 1, 'unexpected AssertionError; GALVAE_DEBUG=1'),
+        (RecursionError('too deep'), 1, 'too deep'),
+        (MemoryError(), 1, 'out of memory'),
+        (OSError(), 1, 'OSError'),
+        (KeyError('what is wrong'), 2, 'what is wrong'),
+        (ValueError('line\none \x1b[2J'), 2, 'line one \ufffd[2J'),
+        (KeyboardInterrupt(), 130, 'interrupted'),
+        (StopIteration(), 1, 'unexpected StopIteration'),
+    ],
+)
+def test_whatever_ends_a_run_is_one_line(galvae, monkeypatch, error, code, message):
+    def fail():
+        raise error
+
+    monkeypatch.setattr('galvae_affiliated.models.registry.list_models', fail)
+    galvae('models').fails(code, message)
+
+
+def test_the_traceback_is_shown_to_who_asks(galvae, monkeypatch):
+    def fail():
+        raise AttributeError('x')
+
+    monkeypatch.setattr('galvae_affiliated.models.registry.list_models', fail)
+    monkeypatch.setenv('GALVAE_DEBUG', '1')
+    run = galvae('models')
+    assert run.code == 1
+    assert 'Traceback' in run.err and run.err.splitlines()[-1].startswith('galvae: error: ')
+
+
+@pytest.mark.parametrize(
+    ('sent', 'message'), [(signal.SIGINT, 'interrupted'), (signal.SIGTERM, 'terminated')]
+)
+def test_signals_end_a_run_in_one_line(field_files, catalog, tmp_path, sent, message):
+    words = ['encode', *field_files.values(), '--bands', 'g,r,z', '--catalog', catalog]
+    words += ['-o', tmp_path / 'out.fits', '--chunk-size', 1, '--n-samples', 3000]
+    for delay in (0.15, 0.4, 1.2):
+        run = subprocess.Popen(
+            [sys.executable, '-m', 'galvae_affiliated.scripts.main', *map(str, words)],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        time.sleep(delay)
+        run.send_signal(sent)
+        _, err = run.communicate(timeout=60)
+        if run.returncode == -sent:
+            continue  # before Python came to the first line of ours
+        assert run.returncode == 128 + sent
+        assert err == f'galvae: error: {message}; the same command goes on where it was\n'
+    assert_clean(tmp_path, 'sources.fits', *(['.out.fits.parts'] * (tmp_path / '.out.fits.parts')
+                                             .exists()))
+
+
+@pytest.mark.parametrize('closed', ['2>&-', '1>&-', '0<&-', '0<&- 1>&- 2>&-'])
+def test_closed_streams(field_files, catalog, tmp_path, closed):
+    words = ['encode', *field_files.values(), '--bands', 'g,r,z', '--catalog', catalog]
+    command = [sys.executable, '-m', 'galvae_affiliated.scripts.main', *words, *FAST]
+    text = ' '.join(f"'{word}'" for word in command)
+    done = subprocess.run(f"{text} -o '{tmp_path}/out.fits' {closed}", shell=True, check=False)
+    assert done.returncode == 0
+    assert len(Table.read(tmp_path / 'out.fits')) == 6
+
+
+def test_an_output_that_is_an_input_is_refused(encode, field_files, tmp_path):
+    before = field_files['r'].read_bytes()
+    encode('--overwrite', output=field_files['r']).fails(2, 'is the input')
+    encode('--picture', field_files['r'], fast=False).fails(2, 'is the input')
+    encode('--picture', tmp_path / 'out.fits', fast=False).fails(2, 'the table and the picture')
+    get_model().write(tmp_path / 'model.fits')
+    encode('--model', tmp_path / 'model.fits', '--overwrite', output='model.fits').fails(
+        2, 'is the input'
+    )
+    assert field_files['r'].read_bytes() == before
+
+
+def test_outputs_that_cannot_be_written(encode, tmp_path):
+    (tmp_path / 'folder.fits').mkdir()
+    encode('--overwrite', output='folder.fits').fails(2, 'is a folder')
+    encode(output=f'{"a" * 245}.fits').fails(2, 'the name is too long')

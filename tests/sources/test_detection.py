@@ -20,7 +20,8 @@ def arrays(field):
 
 
 def found(arrays, **options):
-    table, labels = detect(open_images(arrays, unit='nmgy', pixel_scale=PIXEL, **options))
+    table, sources = detect(open_images(arrays, unit='nmgy', pixel_scale=PIXEL, **options))
+    labels = sources.labels
     assert labels.shape == arrays['r'].shape
     assert len(table) == labels.max()
     return np.array([table['x_centroid'], table['y_centroid']]).T
@@ -39,7 +40,8 @@ def test_galaxies_are_found(arrays, galaxies):
 
 
 def test_table_of_sources(field, galaxies):
-    table, labels = detect(open_images(field))
+    table, sources = detect(open_images(field))
+    labels = sources.labels
     assert table.colnames == ['id', 'x_centroid', 'y_centroid', 'ra', 'dec']
     assert list(table['id']) == list(range(1, 7))
     for row in table:
@@ -102,7 +104,8 @@ def test_missing_pixels_are_no_sources(arrays, galaxies):
 def test_nothing_but_noise():
     rng = np.random.default_rng(5)
     images = {band: rng.normal(0, 0.02, (100, 100)) for band in 'grz'}
-    table, labels = detect(open_images(images, unit='nmgy', pixel_scale=PIXEL))
+    table, sources = detect(open_images(images, unit='nmgy', pixel_scale=PIXEL))
+    labels = sources.labels
     assert len(table) == 0
     assert table.colnames == ['id', 'x_centroid', 'y_centroid']
     assert not labels.any()
@@ -121,7 +124,8 @@ def test_nothing_in_a_field_with_wcs(field):
 @pytest.mark.parametrize('content', [0.0, 1.0, np.nan])
 def test_flat_image(content):
     images = open_images(np.full((3, 40, 40), content), bands='grz', unit='nmgy', pixel_scale=PIXEL)
-    table, labels = detect(images)
+    table, sources = detect(images)
+    labels = sources.labels
     assert len(table) == 0
     assert labels.shape == (40, 40)
 
@@ -134,6 +138,6 @@ def test_detection_image_has_unit_noise(arrays):
 
 
 def test_labels_of_the_sources(arrays):
-    labels = segment(detection_image(open_images(arrays, unit='nmgy', pixel_scale=PIXEL)))
+    labels = segment(detection_image(open_images(arrays, unit='nmgy', pixel_scale=PIXEL)))[0]
     assert sorted(np.unique(labels)) == list(range(7))
-    assert not segment(np.full((20, 20), np.nan)).any()
+    assert not segment(np.full((20, 20), np.nan))[0].any()

@@ -10,6 +10,7 @@ from astropy.wcs import Sip
 from photutils.segmentation import SourceCatalog, detect_sources
 from photutils.utils import CutoutImage
 
+from galvae_affiliated.exceptions import GalvaeWarning
 from galvae_affiliated.sources.positions import as_table, read_positions
 
 X, Y = np.array([10.25, 20.5, 30.0]), np.array([5.0, 15.75, 25.5])
@@ -68,6 +69,59 @@ def test_names_of_sky_columns(wcs, names, unit):
     scale = 60 if unit is u.arcmin else 1
     positions = read(Table({names[0]: RA * scale * unit, names[1]: DEC * scale * unit}))
     assert np.allclose(positions.pixels(wcs), wcs.world_to_pixel_values(RA, DEC))
+
+
+@pytest.mark.parametrize(
+    'names',
+    [
+        ('RA', 'Dec'),
+        ('Ra', 'DEC'),
+        ('coord_ra', 'coord_dec'),
+        ('RIGHT_ASCENSION', 'DECLINATION'),
+        ('RAJ2000', 'DECJ2000'),
+        ('_RA', '_DE'),
+        ('TARGET_RA', 'TARGET_DEC'),
+        ('raMean', 'decMean'),
+        ('world_centroid_alpha', 'world_centroid_delta'),
+        ('sky_centroid.ra', 'sky_centroid.dec'),
+    ],
+)
+@pytest.mark.parametrize('unit', [None, 'deg', 'degrees', 'DEGREE', '[deg]'])
+def test_names_without_regard_to_case(wcs, names, unit):
+    unit = None if unit is None else u.Unit(unit, parse_strict='silent')
+    table = Table(dict(zip(names, (RA, DEC))), units=dict.fromkeys(names, unit))
+    assert np.allclose(read(table).pixels(wcs), wcs.world_to_pixel_values(RA, DEC))
+
+
+@pytest.mark.parametrize('names', [('X', 'Y', 0), ('x_center', 'y_center', 0),
+                                   ('x_image', 'y_image', 1),
+                                   ('pixel_centroid_x', 'pixel_centroid_y', 1)])
+@pytest.mark.parametrize('unit', ['pixel', 'pixels', 'PIXEL', '[pixel]', ''])
+def test_spellings_of_pixels(names, unit):
+    unit = u.Unit(unit, parse_strict='silent')
+    *names, first = names
+    assert_pixels(Table(dict(zip(names, (X + first, Y + first))), units=dict.fromkeys(names, unit)))
+
+
+def test_radians_that_state_no_unit():
+    with pytest.warns(GalvaeWarning, match='could be radians'):
+        read(Table({'coord_ra': [1.0], 'coord_dec': [0.1]}))
+    stated = Table({'coord_ra': [np.pi] * u.rad, 'coord_dec': [0.1] * u.rad})
+    assert read(stated).sky.ra.deg == pytest.approx(180.0)
+
+
+def test_columns_that_are_named(wcs):
+    table = Table({'x': [5.0], 'y': [5.0], 'lon': RA[:1], 'lat': DEC[:1], 'a': X[:1], 'b': Y[:1]})
+    for names in ('lon,lat', ['lon', 'lat']):
+        positions = read(table, position_columns=names)
+        assert positions.x is None
+        assert positions.sky.ra.deg == pytest.approx(RA[0])
+    with pytest.warns(GalvaeWarning, match='taken as pixels that count from zero'):
+        assert read(table, position_columns='a,b').x == pytest.approx(X[0])
+    with pytest.raises(ValueError, match="no column 'q' of positions"):
+        read(table, position_columns='a,q')
+    with pytest.raises(ValueError, match='names 3 columns'):
+        read(table, position_columns='a,b,x')
 
 
 @pytest.mark.parametrize('name', ['sky_centroid', 'skycoord', 'coord'])

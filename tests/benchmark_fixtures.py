@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from astropy.table import Table
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / 'benchmarks'
+BENCHMARKS = Path(__file__).resolve().parents[1] / 'benchmarks'
 SIZE, SOURCES = 300, 12
 
 
