@@ -32,6 +32,8 @@ BITS = {
                          'leave it uncertain: the cutout may be of a wrong size'),
     'POINT_SOURCE': (16384, False,
                      'not larger than a star in this image: a star, or not resolved'),
+    'BLENDED': (32768, False, 'borders on a source of ten times its light, and may be a piece '
+                'of it: measured sources alone'),
 }
 
 GalvaeFlags = extend_bit_flag_map('GalvaeFlags',

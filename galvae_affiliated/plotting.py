@@ -11,7 +11,8 @@ __all__ = ['caption', 'draw_gallery', 'draw_sweep', 'elbow', 'gallery_rows']
 COLUMNS = 8
 # what is said against a row, from what makes a picture worse to what makes it no galaxy's
 WARNINGS = (GalvaeFlags.EDGE | GalvaeFlags.MISSING_PIXELS | GalvaeFlags.FAINT
-            | GalvaeFlags.POOR_FIT, GalvaeFlags.SMALL, GalvaeFlags.RADIUS_UNCERTAIN,
+            | GalvaeFlags.POOR_FIT, GalvaeFlags.SMALL,
+            GalvaeFlags.RADIUS_UNCERTAIN | GalvaeFlags.BLENDED,
             GalvaeFlags.POINT_SOURCE | GalvaeFlags.ARTIFACT)
 
 

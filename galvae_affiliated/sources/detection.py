@@ -17,6 +17,7 @@ from astropy.table import QTable
 from galvae_affiliated.flags import GalvaeFlags
 from galvae_affiliated.sources._background import level_between, local_background
 from galvae_affiliated.sources._merging import merge_pieces, shared_borders
+from galvae_affiliated.sources.blends import blended_sources
 from galvae_affiliated.sources.defects import flag_defects, sharp_pixels, trail_pixels
 from galvae_affiliated.sources.point_sources import (
     half_light_radii,
@@ -180,6 +181,7 @@ def map_sources(images, *, psf_fwhm=None):
     labels, light, noise = segment(image)
     x, y = _centroids(labels, light)
     flags, ratio = flag_defects(scaled, sharp, labels, x, y)
+    flags[blended_sources(labels, light)] |= GalvaeFlags.BLENDED
     sky = level_between(scaled[1], labels > 0) * np.float32(images.noise[1] or 1.0)
     sources = SourceMap(labels, light, noise, x, y, flags, _reaches(labels, x, y), sky,
                         shared_borders(labels))
