@@ -6,11 +6,13 @@ import numpy as np
 # a piece of a spiral has less light than this share of it, and borders on it for a good part
 MAX_LIGHT = 0.1
 MIN_BORDER = 0.2
+# arms end at about petroR90, which is 2.3 half-light radii of an exponential disc
+MAX_DISTANCE = 3.5
 
 
-def blended_sources(labels, light):
+def blended_sources(labels, light, x, y, half_light):
     """
-    Which sources touch one of ten times their light along a fifth of their border.
+    Which sources lie on one of ten times their light, and touch it along a fifth of their border.
 
     Neither a knot in an arm nor a small galaxy behind it can be told from its pixels alone:
     both are kept, and flagged.
@@ -21,6 +23,8 @@ def blended_sources(labels, light):
         The source that each pixel belongs to, its place plus one; zero for sky.
     light : (ny, nx) float array
         Above the background.
+    x, y, half_light : (N,) float arrays
+        Centroids and half-light radii in pixels.
 
     Returns
     -------
@@ -39,9 +43,11 @@ def blended_sources(labels, light):
     pairs, count = np.unique(np.concatenate(shared), return_counts=True)
     own, other = np.divmod(pairs, n)
     found = (flux[own] < MAX_LIGHT * flux[other]) & (count > MIN_BORDER * border[own])
-    is_blended = np.zeros(n, dtype=bool)
-    is_blended[own[found]] = True
-    return is_blended[1:]
+    own, other = own[found] - 1, other[found] - 1
+    near = np.hypot(x[own] - x[other], y[own] - y[other]) < MAX_DISTANCE * half_light[other]
+    is_blended = np.zeros(n - 1, dtype=bool)
+    is_blended[own[near]] = True
+    return is_blended
 
 
 def _neighbours(labels):

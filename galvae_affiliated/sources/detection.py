@@ -181,7 +181,6 @@ def map_sources(images, *, psf_fwhm=None):
     labels, light, noise = segment(image)
     x, y = _centroids(labels, light)
     flags, ratio = flag_defects(scaled, sharp, labels, x, y)
-    flags[blended_sources(labels, light)] |= GalvaeFlags.BLENDED
     sky = level_between(scaled[1], labels > 0) * np.float32(images.noise[1] or 1.0)
     sources = SourceMap(labels, light, noise, x, y, flags, _reaches(labels, x, y), sky,
                         shared_borders(labels))
@@ -189,10 +188,12 @@ def map_sources(images, *, psf_fwhm=None):
 
 
 def _with_point_sources(images, sources, ratio, psf_fwhm):
-    """The same sources with POINT_SOURCE, and the size of a star."""
+    """The same sources with BLENDED and POINT_SOURCE, and the size of a star."""
     if not len(sources.x):
         return sources
     radius, significance = half_light_radii(sources)
+    is_blended = blended_sources(sources.labels, sources.light, sources.x, sources.y, radius)
+    sources.flags[is_blended] |= GalvaeFlags.BLENDED
     stars = star_locus(sources, radius, significance, ratio)
     if psf_fwhm is not None:
         (r50, r90), stars = psf_from_fwhm(psf_fwhm), stars[:0]
