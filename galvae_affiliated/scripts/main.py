@@ -53,11 +53,15 @@ def main(args=None):
         return DONE
     except Exception as error:
         return _print_failure(error, signals, words)
-    except KeyboardInterrupt as error:
+    except (KeyboardInterrupt, _Terminated) as error:
         return _print_failure(error, signals, words)
     finally:
         if args is not None:
             signals.restore()  # the caller goes on
+
+
+class _Terminated(BaseException):
+    """A batch system, or a terminal that was closed, ends the run."""
 
 
 class _Signals:
@@ -80,7 +84,9 @@ class _Signals:
         self.number = number
         for known in self.before:
             signal.signal(known, signal.SIG_DFL)
-        raise KeyboardInterrupt
+        # Python ends with SIGINT after a KeyboardInterrupt in text that was executed, as the
+        # code of a dataclass is, even if it was caught
+        raise KeyboardInterrupt if number == signal.SIGINT else _Terminated
 
     def restore(self):
         for number, handler in self.before.items():

@@ -780,10 +780,20 @@ def test_the_traceback_is_shown_to_who_asks(galvae, monkeypatch):
     assert 'Traceback' in run.err and run.err.splitlines()[-1].startswith('galvae: error: ')
 
 
+@pytest.fixture
+def heeded_interrupts():
+    """A process that a shell put into the background ignores them, and so do its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(
     ('sent', 'message'), [(signal.SIGINT, 'interrupted'), (signal.SIGTERM, 'terminated')]
 )
-def test_signals_end_a_run_in_one_line(field_files, catalog, tmp_path, sent, message):
+def test_signals_end_a_run_in_one_line(
+    field_files, catalog, tmp_path, sent, message, heeded_interrupts
+):
     words = ['encode', *field_files.values(), '--bands', 'g,r,z', '--catalog', catalog]
     words += ['-o', tmp_path / 'out.fits', '--chunk-size', 1, '--n-samples', 3000]
     for delay in (0.15, 0.4, 1.2):
