@@ -82,16 +82,26 @@ def check_writable(table, path):
     kind, options = output_format(path)
     table = writable_table(table, path)
     with tempfile.TemporaryDirectory() as folder:
-        for name in [*table.colnames, None]:
-            # a column at a time says which one it is
-            part = table[:2] if name is None else table[[name]][:2]
+        file = Path(folder) / f'rows{Path(path).suffix}'
+
+        def failure(part):
             try:
-                part.write(Path(folder) / f'rows{Path(path).suffix}', format=kind,
-                           overwrite=True, **options)
+                part.write(file, format=kind, overwrite=True, **options)
             except Exception as error:  # each format has its own kinds
-                what = 'the catalogue' if name is None else f'column {name!r}'
-                raise ValueError(f'{path}: {what} cannot be written in this format ({error}); '
-                                 'leave it out, or take another ending') from None
+                return error
+            return None
+
+        error, what = failure(table[:2]), 'the catalogue'
+        if error is None:
+            return
+        for name in table.colnames:
+            # a column at a time says which one it is
+            found = failure(table[[name]][:2])
+            if found is not None:
+                error, what = found, f'column {name!r}'
+                break
+    raise ValueError(f'{path}: {what} cannot be written in this format ({error}); leave it out, '
+                     'or take another ending')
 
 
 def writable_table(table, path):
