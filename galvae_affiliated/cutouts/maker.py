@@ -8,11 +8,8 @@ from galvae_affiliated.cutouts.source import fingerprint_of
 from galvae_affiliated.cutouts.stack import CutoutStack
 from galvae_affiliated.flags import UNMEASURED, GalvaeFlags
 from galvae_affiliated.images.field import FieldImages
-from galvae_affiliated.sources.detection import detect, map_sources
-from galvae_affiliated.sources.petrosian import measure_radii
 from galvae_affiliated.sources.point_sources import psf_from_fwhm
 from galvae_affiliated.sources.positions import as_table, read_positions
-from galvae_affiliated.sources.sizes import measure_sizes
 
 __all__ = ['CutoutMaker', 'open_cutouts', 'read_field']
 
@@ -131,6 +128,12 @@ class CutoutMaker:
 
     def _measured(self, x, y):
         """Radii of positions on the image, and what is said against them."""
+        if not len(x):
+            return np.zeros(0), np.zeros(0, dtype=np.int32)
+        # a catalogue with radii starts without what measures and detects
+        from galvae_affiliated.sources.petrosian import measure_radii
+        from galvae_affiliated.sources.sizes import measure_sizes
+
         if self.sources is None:
             return measure_radii(self.images, x, y, self.labels), np.zeros(len(x), dtype=np.int32)
         radius, is_uncertain = measure_sizes(self.images, self.sources, x, y)
@@ -175,10 +178,14 @@ def open_cutouts(images, catalog, frame, *, radius=None, radius_unit=None, rende
         positions.check_against(field.wcs, field.shape)
     seeing, sources = _seeing_in_pixels(psf_fwhm, field), None
     if table is None:
+        from galvae_affiliated.sources.detection import detect
+
         table, sources = detect(field, psf_fwhm=seeing)
         positions = read_positions(table, radius=radius, radius_unit=radius_unit)
     elif np.isnan(positions.radius).any():
         # neighbours have to be separated from the galaxy whose radius is measured
+        from galvae_affiliated.sources.detection import map_sources
+
         sources = map_sources(field, psf_fwhm=seeing)
     psf_r90 = np.nan if sources is None else sources.psf_r90
     if seeing is not None:
