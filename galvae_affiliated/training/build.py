@@ -10,6 +10,7 @@ import torch
 from galvae_affiliated import __version__
 from galvae_affiliated.models._sessions import runtime_version
 from galvae_affiliated.models.encoder import reduced_chi2
+from galvae_affiliated.training.data.degrade import in_grey
 from galvae_affiliated.training.data.labels import question_tree
 from galvae_affiliated.training.data.rendered import frame_entries
 from galvae_affiliated.training.export.graphs import export_bundle
@@ -119,11 +120,16 @@ def _fitted_heads(module, galaxies):
     if model.heads is None:
         return None
     known = galaxies.voted
-    latent, error = posteriors(model, module.preprocess, galaxies, known)
-    data = LabelledLatents(latent, error, *galaxies.vote_tensors(known),
-                           torch.from_numpy(galaxies.unselected[known]),
-                           torch.from_numpy(np.isin(known, galaxies.held_out)),
-                           tuple(galaxies.votes))
+    views = [posteriors(model, module.preprocess, galaxies, known)]
+    if module.config.augmentation.grey_share and fit.anchor:
+        views.append(posteriors(model, module.preprocess, galaxies, known, change=in_grey))
+    data = None
+    for latent, error in views:
+        one = LabelledLatents(latent, error, *galaxies.vote_tensors(known),
+                              torch.from_numpy(galaxies.unselected[known]),
+                              torch.from_numpy(np.isin(known, galaxies.held_out)),
+                              tuple(galaxies.votes))
+        data = one if data is None else data.joined(one)
     heads = GuideHeads(model.heads)
     if fit.n_heads:
         heads = head_estimator(fit.head, n_members=fit.n_heads, steps=fit.head_steps,

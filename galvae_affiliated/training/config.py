@@ -22,6 +22,7 @@ PRESETS = {
     'light': {'network': 'light', 'decoder_widths': (160, 96, 48), 'learning_rate': 4e-3},
     'xu2023': {**SINGLE_VIEW, 'network': 'xu2023', 'beta': 1.0, 'free_bits': 0.0, 'dropout': 0.0},
 }
+MAX_BYTES = 1 << 20  # of a configuration
 # what a user of TOML calls what was expected, by the type of pydantic's error
 EXPECTED = {
     'string_type': 'text',
@@ -40,6 +41,7 @@ Positive = Annotated[float, Field(gt=0.0)]
 Count = Annotated[int, Field(gt=0)]
 # TOML has lists and no tuples
 Widths = Annotated[tuple[Count, ...], Strict(False), Field(min_length=1)]
+OtherSets = Annotated[tuple[str | dict, ...], Strict(False)]
 
 
 def _option(default, description, *, may_change=False, is_path=False):
@@ -91,6 +93,10 @@ class DataConfig(_Section):
         '', "A table of another network's vote fractions for galaxies that have no votes.",
         is_path=True)
     teacher_weight: Weight = _option(0.5, 'Weight of these relative to votes.')
+    other_surveys: OtherSets = _option(
+        (), 'Sets of galaxies of other surveys, without labels, for a run with ``anchor``: each '
+        'a path, or a table with a ``source`` and other options of this section that say how its '
+        'images enter.')
     max_unreadable: Share = _option(
         0.01, 'Share of the images that may be unreadable without an error.')
     bands: str = _option('', "Bands of FITS cutouts in their order, such as ``'g,r,z'``.")
@@ -169,6 +175,12 @@ class LossConfig(_Section):
         0.1, "Weight of telling a galaxy's second view from the other galaxies of the batch.")
     distil_weight: Weight = _option(
         1.0, 'Weight of the divergence from the latents that are learnt from.')
+    identity_weight: Weight = _option(
+        0.1, "With ``anchor``: weight of telling a galaxy's degraded view from the other galaxies "
+        'of the batch, by distance of the whitened latents.')
+    alignment_weight: Weight = _option(
+        0.1, 'With ``anchor``: weight of the maximum mean discrepancy between the latents of the '
+        'surveys.')
 
 
 class AugmentationConfig(_Section):
@@ -187,6 +199,20 @@ class AugmentationConfig(_Section):
         1.2, 'Widest Gaussian, standard deviation in pixels, that blurs a view.')
     blurred_share: Share = _option(0.3, 'Share of the steps whose views are blurred.')
     cut_share: Share = _option(0.1, 'Share of the views that lose what is past a straight edge.')
+    survey_zoom: Weight = _option(
+        0.3, "As ``max_zoom``, of the views as another survey's. The following are theirs, too.")
+    survey_gain: Weight = _option(0.7, 'Natural logarithm of the largest factor of brightness.')
+    survey_contrast: Weight = _option(
+        0.3, 'The same of the power to which a composite is raised, as other stretches do.')
+    survey_psf: Weight = _option(
+        8.0, 'Widest Gaussian, standard deviation in pixels; petroR90 is the side of the grid over '
+        'the field of view.')
+    survey_blurred_share: Share = _option(0.5, 'Share of the views that are blurred.')
+    survey_noise: Weight = _option(0.1, 'Largest noise of a composite in [0, 1].')
+    survey_mixing: Weight = _option(
+        0.12, 'Standard deviation of the shares of other channels in a channel: other filters.')
+    grey_share: Share = _option(0.35, 'Share of the views in one band.')
+    two_band_share: Share = _option(0.1, 'Share of the views in two.')
 
 
 class FitConfig(_Section):
@@ -230,6 +256,9 @@ class FitConfig(_Section):
     distil_from: str = _option(
         '', 'A checkpoint whose network, of the same frame and latents, is learnt from: a smaller '
         'network learns the latents of a larger one.', is_path=True)
+    anchor: str = _option(
+        '', 'A bundle, by its name or path, that the run starts from: its latents are kept and '
+        'made to hold under the views that other surveys have.')
     half_weights: bool = _option(
         True, 'Export weights in half precision, computed with in single precision.',
         may_change=True)
@@ -356,6 +385,10 @@ def read_config(path, **overrides):
                      if values.get(name) and isinstance(values[name], str)]
             content[section] = {**values, **{name: str(path.parent / values[name])
                                              for name in paths}}
+    _resolve_other_surveys(content['data'], path.parent)
+    anchor = content['training'].get('anchor') if isinstance(content['training'], dict) else None
+    if isinstance(anchor, str) and (path.parent / anchor).is_file():  # else the name of a model
+        content['training']['anchor'] = str(path.parent / anchor)
     model = content['model']
     preset = overrides.get('preset', model.get('preset') if isinstance(model, dict) else None)
     defaults = _in_sections(PRESETS.get(preset, {}) if isinstance(preset, str) else {})
@@ -370,12 +403,29 @@ def read_config(path, **overrides):
         raise ValueError(f'{path}: {error}') from None
 
 
+def _resolve_other_surveys(data, folder):
+    """Make paths relative to the file those of the process, where they are of the right kind."""
+    others = data.get('other_surveys') if isinstance(data, dict) else None
+    if isinstance(others, list):
+        for i, other in enumerate(others):
+            if isinstance(other, str):
+                others[i] = str(folder / other)
+            elif isinstance(other, dict) and isinstance(other.get('source'), str):
+                others[i] = {**other, 'source': str(folder / other['source'])}
+
+
 def _read_toml(path):
+    if path.exists() and not path.is_file():
+        raise ValueError(f'{path}: this is not a TOML file (it is no ordinary file)')
     try:
-        return tomllib.loads(path.read_text())
+        with path.open('rb') as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ValueError(f'it has more than {MAX_BYTES} bytes')
+        return tomllib.loads(content.decode())
     except FileNotFoundError:
         raise FileNotFoundError(f'{path}: there is no such file') from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+    except (ValueError, RecursionError) as error:  # of which TOML's and Unicode's are kinds
         raise ValueError(f'{path}: this is not a TOML file ({error})') from None
 
 

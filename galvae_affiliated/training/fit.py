@@ -18,11 +18,13 @@ from galvae_affiliated.training.data.module import GalaxyData
 from galvae_affiliated.training.networks.model import load_weights
 from galvae_affiliated.training.objectives.distil import Distillation
 from galvae_affiliated.training.objectives.settling import DecoderSettling
+from galvae_affiliated.training.objectives.surveys import SurveyViews
 from galvae_affiliated.training.objectives.vae import VAEObjective
 
 __all__ = ['fit_model', 'load_trained']
 
-OBJECTIVES = {'vae': VAEObjective, 'distil': Distillation, 'settling': DecoderSettling}
+OBJECTIVES = {'vae': VAEObjective, 'distil': Distillation, 'surveys': SurveyViews,
+              'settling': DecoderSettling}
 
 
 def fit_model(config, galaxies, folder, *, logger=None, progress=False, callbacks=()):
@@ -54,7 +56,8 @@ def fit_model(config, galaxies, folder, *, logger=None, progress=False, callback
     """
     folder, fit = Path(folder), config.training
     options = {'logger': logger, 'progress': progress, 'callbacks': callbacks}
-    objective = OBJECTIVES['distil' if fit.distil_from else 'vae']
+    kind = 'surveys' if fit.anchor else 'distil' if fit.distil_from else 'vae'
+    objective = OBJECTIVES[kind]
     module = _fit_objective(objective, config, galaxies, folder, fit.initial, **options)
     if fit.settling_steps:
         module = _fit_objective(OBJECTIVES['settling'], config, galaxies, folder / 'settling',

@@ -6,7 +6,7 @@ import math
 import torch
 from torch.nn import functional
 
-__all__ = ['random_view']
+__all__ = ['lose_edge', 'noise_fields', 'random_view', 'turned_views']
 
 NOISE_FIELDS = 16
 
@@ -38,15 +38,8 @@ def random_view(images, config, generator):
     def normal(*shape):
         return torch.randn(*shape, generator=generator)
 
-    n, _, side, _ = images.shape
-    angle, zoom = math.pi * uniform(n), torch.exp(config.max_zoom * uniform(n))
-    flip = torch.where(uniform(n) < 0, -1.0, 1.0)
-    shift = config.max_shift * 2.0 / side * uniform(n, 2)
-    cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
-    matrix = torch.stack([torch.stack([cos * flip, -sin, shift[:, 0]], 1),
-                          torch.stack([sin * flip, cos, shift[:, 1]], 1)], 1)
-    grid = functional.affine_grid(matrix, images.shape, align_corners=False)
-    clean = functional.grid_sample(images, grid, padding_mode='reflection', align_corners=False)
+    n = len(images)
+    clean = turned_views(images, config.max_zoom, config.max_shift, generator)
 
     view = clean
     if torch.rand((), generator=generator) < config.blurred_share:
@@ -59,11 +52,51 @@ def random_view(images, config, generator):
     view = gain * view.clamp(min=1e-4) ** power
     view = view + config.sky_jitter * normal(n, 3, 1, 1).abs() * (uniform(n, 1, 1, 1) > 0)
     noise = config.noise * uniform(n, 1, 1, 1).clamp(min=0.0)
-    # normal deviates are the slowest part of a view: a few fields of them, at each image's own
-    # strength
-    fields = normal(*images[:NOISE_FIELDS].shape)
+    fields = noise_fields(images, generator)
     view = (view + noise * fields[torch.arange(n) % NOISE_FIELDS]).clamp(0.0, 1.0)
-    return _lose_edge(view, uniform(n, 2), uniform(n), config.cut_share), clean
+    return lose_edge(view, uniform(n, 2), uniform(n), config.cut_share), clean
+
+
+def turned_views(images, max_zoom, max_shift, generator):
+    """
+    Rotate each image by any angle, flip half of them, shift and zoom.
+
+    Parameters
+    ----------
+    images : (N, 3, H, W) tensor
+    max_zoom : float
+        Natural logarithm of the largest zoom, in or out.
+    max_shift : float
+        Pixels.
+    generator : `torch.Generator`
+
+    Returns
+    -------
+    turned : (N, 3, H, W) tensor
+        What lies past the edges is mirrored.
+    """
+    def uniform(*shape):
+        return 2.0 * torch.rand(*shape, generator=generator) - 1.0
+
+    n, _, side, _ = images.shape
+    angle, zoom = math.pi * uniform(n), torch.exp(max_zoom * uniform(n))
+    flip = torch.where(uniform(n) < 0, -1.0, 1.0)
+    shift = max_shift * 2.0 / side * uniform(n, 2)
+    cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
+    matrix = torch.stack([torch.stack([cos * flip, -sin, shift[:, 0]], 1),
+                          torch.stack([sin * flip, cos, shift[:, 1]], 1)], 1)
+    grid = functional.affine_grid(matrix, images.shape, align_corners=False)
+    return functional.grid_sample(images, grid, padding_mode='reflection', align_corners=False)
+
+
+def noise_fields(images, generator):
+    """
+    A few images of unit white noise, of the shape of others.
+
+    Normal deviates are the slowest part of a view, so that several images share one field, each
+    at its own strength.
+    """
+    return torch.randn(*images[:NOISE_FIELDS].shape, generator=generator)
 
 
 def _blur(images, sigma):
@@ -75,8 +108,23 @@ def _blur(images, sigma):
     return functional.conv2d(images, kernel.transpose(2, 3), padding=(3, 0), groups=3)
 
 
-def _lose_edge(images, direction, depth, share):
-    """Make everything past a random straight line missing, in a ``share`` of the images."""
+def lose_edge(images, direction, depth, share):
+    """
+    Make everything past a random straight line missing, in a ``share`` of the images.
+
+    Parameters
+    ----------
+    images : (N, 3, H, W) tensor
+    direction : (N, 2) tensor
+        Of the line's normal.
+    depth : (N,) tensor
+        From -1 to 1, evenly: which images, and how far the line lies from the middle.
+    share : float
+
+    Returns
+    -------
+    images : (N, 3, H, W) tensor
+    """
     n, _, side, _ = images.shape
     x = torch.linspace(-1.0, 1.0, side)
     along = direction[:, :1, None] * x[None, None, :] + direction[:, 1:, None] * x[None, :, None]

@@ -20,6 +20,7 @@ from galvae_affiliated.training.data.labels import (
     true_rows,
     with_teacher,
 )
+from galvae_affiliated.training.data.other_surveys import read_other_surveys
 from galvae_affiliated.training.data.rendered import open_source, rendered_images
 
 __all__ = ['GalaxySet', 'as_composites', 'read_galaxies', 'validation_rows']
@@ -46,10 +47,12 @@ class GalaxySet(Dataset):
         Rows to learn from and rows to measure on.
     unselected : (N,) bool array, optional
         Galaxies that were not selected by their votes.
+    other_surveys : sequence of `~galvae_affiliated.training.data.other_surveys.OtherSurvey`
+        Galaxies without labels.
     """
 
     def __init__(self, images, ids, *, votes=None, has_votes=None, classes=None, class_names=(),
-                 train=None, held_out=(), unselected=None):
+                 train=None, held_out=(), unselected=None, other_surveys=()):
         n = len(ids)
         self.images = images
         self.ids = np.asarray(ids)
@@ -60,6 +63,7 @@ class GalaxySet(Dataset):
         self.train = np.arange(n) if train is None else np.asarray(train)
         self.held_out = np.asarray(held_out, dtype=int)
         self.unselected = np.zeros(n, dtype=bool) if unselected is None else unselected
+        self.other_surveys = other_surveys
 
     def __len__(self):
         return len(self.ids)
@@ -159,6 +163,7 @@ def read_galaxies(config, cache, *, stacks=None):
         raise ValueError(f'there is no galaxy in {data.source or "the stacks"}')
     labels = pd.DataFrame(index=pd.Index(ids)) if labels is None else _match_labels(labels, ids)
     galaxies = _labelled_set(ids, images, usable, labels, tree, data)
+    galaxies.other_surveys = read_other_surveys(config, cache)
     if config.is_guided and not galaxies.has_votes[galaxies.train].any():
         raise ValueError('a guided model needs votes, but no galaxy to learn from has any; take '
                          "the preset 'beta-vae'")

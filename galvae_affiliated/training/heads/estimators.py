@@ -13,7 +13,7 @@ from galvae_affiliated.training.export.graphs import export_graph
 from galvae_affiliated.training.heads.labelled import mean_divergence
 from galvae_affiliated.training.networks.vote_heads import VoteHeads, dirichlet_loss, vote_loss
 
-__all__ = ['GuideHeads', 'HeadEstimator', 'NetworkHeads', 'folds']
+__all__ = ['GalaxyFolds', 'GuideHeads', 'HeadEstimator', 'NetworkHeads', 'folds']
 
 OUTPUTS = ['fractions', 'concentration']
 BATCH = 512
@@ -23,8 +23,33 @@ UNSELECTED_FACTOR = 2.0  # how much oftener galaxies are drawn that votes did no
 
 
 def folds(n_splits):
-    """`~sklearn.model_selection.KFold` by which heads are judged."""
-    return KFold(n_splits, shuffle=True, random_state=0)
+    """The `GalaxyFolds` by which heads are judged."""
+    return GalaxyFolds(n_splits)
+
+
+class GalaxyFolds:
+    """
+    Shuffled folds of galaxies, as scikit-learn takes them: all views of one are in the same.
+
+    Parameters
+    ----------
+    n_splits : int
+    """
+
+    def __init__(self, n_splits):
+        self.n_splits = n_splits
+
+    def get_n_splits(self, X=None, y=None, groups=None):
+        """int: How many folds there are."""
+        return self.n_splits
+
+    def split(self, X, y=None, groups=None):
+        """Yield rows to learn from and rows to judge by, of a `LabelledLatents`."""
+        galaxy = X.galaxy.numpy()
+        known = np.unique(galaxy)
+        for _, judged in KFold(self.n_splits, shuffle=True, random_state=0).split(known):
+            is_judged = np.isin(galaxy, known[judged])
+            yield np.flatnonzero(~is_judged), np.flatnonzero(is_judged)
 
 
 class HeadEstimator(BaseEstimator):

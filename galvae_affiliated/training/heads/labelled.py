@@ -35,6 +35,8 @@ class LabelledLatents:
         Galaxies that the encoder did not learn from, where others of the set were.
     questions : tuple of str
         Their names.
+    galaxy : (N,) int tensor, optional
+        Which galaxy a row shows, where several rows show one, as in colour and in grey.
     """
 
     latent: torch.Tensor
@@ -44,6 +46,11 @@ class LabelledLatents:
     unselected: torch.Tensor
     held_out: torch.Tensor
     questions: tuple
+    galaxy: torch.Tensor = None
+
+    def __post_init__(self):
+        if self.galaxy is None:
+            object.__setattr__(self, 'galaxy', torch.arange(len(self.latent)))
 
     def __len__(self):
         return len(self.latent)
@@ -53,11 +60,23 @@ class LabelledLatents:
         rows = rows[0] if isinstance(rows, tuple) else rows
         rows = torch.as_tensor(rows) if isinstance(rows, np.ndarray) else rows
         chosen = {}
-        for field in fields(self)[:-1]:
+        for field in fields(self):
             value = getattr(self, field.name)
             is_list = isinstance(value, list)
-            chosen[field.name] = [x[rows] for x in value] if is_list else value[rows]
+            if field.name != 'questions':
+                chosen[field.name] = [x[rows] for x in value] if is_list else value[rows]
         return replace(self, **chosen)
+
+    def joined(self, other):
+        """These rows, and those of another view of the same galaxies after them."""
+        both = {}
+        for field in fields(self):
+            one, two = getattr(self, field.name), getattr(other, field.name)
+            if field.name != 'questions':
+                is_list = isinstance(one, list)
+                both[field.name] = [*map(torch.cat, zip(one, two))] if is_list else torch.cat(
+                    [one, two])
+        return replace(self, **both)
 
     @property
     def shape(self):

@@ -10,7 +10,7 @@ BATCH = 128
 
 
 @torch.no_grad()
-def posteriors(model, preprocess, galaxies, rows):
+def posteriors(model, preprocess, galaxies, rows, *, change=None):
     """
     Encode galaxies of a set, in batches.
 
@@ -20,6 +20,8 @@ def posteriors(model, preprocess, galaxies, rows):
     preprocess : `~galvae_affiliated.training.networks.preprocess.Preprocess`
     galaxies : `~galvae_affiliated.training.data.dataset.GalaxySet`
     rows : (N,) int array
+    change : callable, optional
+        Of composites to the view of them that is encoded.
 
     Returns
     -------
@@ -28,7 +30,9 @@ def posteriors(model, preprocess, galaxies, rows):
     """
     n, parts = model.n_latents, []
     for some in np.array_split(rows, 1 + len(rows) // BATCH):
-        mean, logvar = model.encoder(preprocess(galaxies.composites(some))[1])
+        composites = galaxies.composites(some)
+        composites = composites if change is None else change(composites)
+        mean, logvar = model.encoder(preprocess(composites)[1])
         parts.append((mean[:, :n], torch.exp(0.5 * logvar[:, :n])))
     return [torch.cat(part) for part in zip(*parts)]
 

@@ -1,0 +1,73 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Galaxies of other surveys, without labels."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from galvae_affiliated.training.data.rendered import OPTIONS, open_source, rendered_images
+
+__all__ = ['OtherSurvey', 'read_other_surveys']
+
+ALLOWED = ('source', 'is_aligned', *OPTIONS)
+
+
+@dataclass(frozen=True)
+class OtherSurvey:
+    """
+    Composites of another survey.
+
+    Attributes
+    ----------
+    images : (N, grid, grid, 3) uint8 array
+        Of the galaxies that could be brought to the model's scale.
+    is_aligned : bool
+        Their latents shall be distributed as those of the labelled survey are, within kinds. That
+        asks for galaxies of the same mass and distance.
+    """
+
+    images: np.ndarray
+    is_aligned: bool = True
+
+
+def read_other_surveys(config, cache):
+    """
+    Composites of the sets that ``config.data.other_surveys`` names.
+
+    Parameters
+    ----------
+    config : `~galvae_affiliated.training.TrainingConfig`
+    cache : str or path
+        Folder for the rendered images, as `~galvae_affiliated.training.data.dataset.read_galaxies`
+        takes it.
+
+    Returns
+    -------
+    surveys : list of `OtherSurvey`
+
+    Raises
+    ------
+    ValueError
+        If a set is named with other options, or has no galaxy.
+    FileNotFoundError
+        If it is not there.
+    """
+    plain = {name: getattr(type(config.data)(), name) for name in OPTIONS
+             if name not in ('field_of_view', 'exposure')}
+    surveys = []
+    for other in config.data.other_surveys:
+        options = {'source': other} if isinstance(other, str) else dict(other)
+        unknown = sorted(set(options) - set(ALLOWED))
+        if unknown or 'source' not in options:
+            what = f'has {unknown[0]!r}' if unknown else 'names no source'
+            raise ValueError(f'data.other_surveys: {other!r} {what}; expected '
+                             f'{", ".join(ALLOWED)}')
+        is_aligned = options.pop('is_aligned', True)
+        own = config.replaced(**{**plain, **options})
+        _, images, usable = rendered_images(open_source(own), None, own, Path(cache))
+        if not usable.any():
+            raise ValueError(f'{options["source"]}: no galaxy could be brought to the scale of the '
+                             'model')
+        surveys.append(OtherSurvey(np.array(images[np.flatnonzero(usable)]), is_aligned))
+    return surveys
