@@ -134,6 +134,8 @@ class ModelConfig(_Section):
     depths: Widths = _option((1, 3, 3), "Blocks of the light encoder's stages.")
     decoder_widths: Widths = _option(
         (160, 96, 64), "Channels of the decoder's stages, from the coarsest to the finest.")
+    n_noise: Count = _option(
+        16, 'Random numbers that a sharp decoder has for each 4 x 4 pixels.')
     dropout: Share = _option(0.1, 'Dropout before the latents.')
 
     @model_validator(mode='after')
@@ -181,6 +183,13 @@ class LossConfig(_Section):
     alignment_weight: Weight = _option(
         0.1, 'With ``anchor``: weight of the maximum mean discrepancy between the latents of the '
         'surveys.')
+    critic_weight: Weight = _option(
+        0.5, "With ``sharpen``: weight of the critic's opinion, relative to that at which its "
+        'gradient is as large as that of the terms that follow.')
+    light_weight: Weight = _option(10.0, 'The same: of the light in blocks of 4 x 4 pixels.')
+    feature_weight: Weight = _option(1.0, "The same: of the critic's features.")
+    code_weight: Weight = _option(0.1, 'The same: of the latents and pose of what is drawn.')
+    penalty: Weight = _option(0.1, "The same: of the slopes of the critic's scores.")
 
 
 class AugmentationConfig(_Section):
@@ -259,6 +268,10 @@ class FitConfig(_Section):
     anchor: str = _option(
         '', 'A bundle, by its name or path, that the run starts from: its latents are kept and '
         'made to hold under the views that other surveys have.')
+    sharpen: str = _option(
+        '', 'A bundle, by its name or path, that shall have a decoder which draws what latents do '
+        'not hold; encoder and heads stay.')
+    critic_rate: Positive = _option(2e-4, "With ``sharpen``: the critic's learning rate.")
     half_weights: bool = _option(
         True, 'Export weights in half precision, computed with in single precision.',
         may_change=True)

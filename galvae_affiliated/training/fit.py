@@ -16,6 +16,7 @@ from galvae_affiliated.training.checkpoints import (
 )
 from galvae_affiliated.training.data.module import GalaxyData
 from galvae_affiliated.training.networks.model import load_weights
+from galvae_affiliated.training.objectives.adversarial import AdversarialDecoder
 from galvae_affiliated.training.objectives.distil import Distillation
 from galvae_affiliated.training.objectives.settling import DecoderSettling
 from galvae_affiliated.training.objectives.surveys import SurveyViews
@@ -24,7 +25,9 @@ from galvae_affiliated.training.objectives.vae import VAEObjective
 __all__ = ['fit_model', 'load_trained']
 
 OBJECTIVES = {'vae': VAEObjective, 'distil': Distillation, 'surveys': SurveyViews,
-              'settling': DecoderSettling}
+              'adversarial': AdversarialDecoder, 'settling': DecoderSettling}
+# the option that asks for one names the model that it starts from
+STARTS = {'surveys': 'anchor', 'adversarial': 'sharpen', 'distil': 'distil_from'}
 
 
 def fit_model(config, galaxies, folder, *, logger=None, progress=False, callbacks=()):
@@ -56,14 +59,21 @@ def fit_model(config, galaxies, folder, *, logger=None, progress=False, callback
     """
     folder, fit = Path(folder), config.training
     options = {'logger': logger, 'progress': progress, 'callbacks': callbacks}
-    kind = 'surveys' if fit.anchor else 'distil' if fit.distil_from else 'vae'
-    objective = OBJECTIVES[kind]
-    module = _fit_objective(objective, config, galaxies, folder, fit.initial, **options)
+    module = _fit_objective(_objective(fit), config, galaxies, folder, fit.initial, **options)
     if fit.settling_steps:
         module = _fit_objective(OBJECTIVES['settling'], config, galaxies, folder / 'settling',
                                 folder / LAST, **options)
         module.config = config
     return module
+
+
+def _objective(fit):
+    """What a run minimises."""
+    asked = [name for name, option in STARTS.items() if getattr(fit, option)]
+    if len(asked) > 1:
+        options = ' and '.join(STARTS[name] for name in asked)
+        raise ValueError(f'training.{options} are both given; expected one of them')
+    return OBJECTIVES[asked[0] if asked else 'vae']
 
 
 def _fit_objective(objective, config, galaxies, folder, initial, *, logger, progress, callbacks):
@@ -131,5 +141,8 @@ def load_trained(checkpoint, config, galaxies):
     """
     saved = read_checkpoint(checkpoint)
     module = VAEObjective(config, galaxies)
-    module.load_state_dict(saved['state_dict'])
+    # an objective may have more than the networks: what it remembers of batches, a critic
+    own = module.state_dict()
+    module.load_state_dict({name: saved['state_dict'][name] for name in own
+                            if name in saved['state_dict']})
     return module.model.eval(), checkpoint_step(checkpoint, saved)

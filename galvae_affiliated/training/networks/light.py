@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from galvae_affiliated.training.networks.blocks import BLOCK, PooledEncoder, StagedDecoder
 
-__all__ = ['LightDecoder', 'LightEncoder']
+__all__ = ['LightDecoder', 'LightEncoder', 'SeparableBlock']
 
 # pixels a side of a convolution of single channels; PyTorch has no fast gradient of a wider one
 # on a CPU
@@ -19,7 +19,7 @@ def _pointwise(n_in, n_out):
     return nn.Sequential(nn.Conv2d(n_in, n_out, 1, bias=False), nn.BatchNorm2d(n_out))
 
 
-class _SeparableBlock(nn.Module):
+class SeparableBlock(nn.Module):
     """
     What a residual block of two 3 x 3 convolutions does, for an eighth of its multiply-adds.
 
@@ -57,7 +57,7 @@ class LightEncoder(PooledEncoder):
             step = BLOCK if i == 0 else 2
             halving = nn.Conv2d(n_in, width, step, step, bias=False)
             layers += [halving, nn.BatchNorm2d(width), nn.ReLU()]
-            layers += [_SeparableBlock(width) for _ in range(depth)]
+            layers += [SeparableBlock(width) for _ in range(depth)]
             n_in = width
         super().__init__(layers, n_in, config)
 
@@ -75,6 +75,6 @@ class LightDecoder(StagedDecoder):
                 mixed = _pointwise(widths[i - 1], width)
                 layers += [mixed, nn.ReLU(), nn.Upsample(scale_factor=2)]
             depth = DECODER_DEPTHS[min(i, len(DECODER_DEPTHS) - 1)]
-            layers += [_SeparableBlock(width) for _ in range(depth)]
+            layers += [SeparableBlock(width) for _ in range(depth)]
         layers += [nn.Conv2d(widths[-1], 3 * BLOCK ** 2, 1), nn.PixelShuffle(BLOCK)]
         self.layers = nn.Sequential(*layers)

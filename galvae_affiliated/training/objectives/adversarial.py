@@ -1,0 +1,193 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""A sharp decoder, taught by a network that tells what it draws from data."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from galvae_affiliated.models.registry import get_model
+from galvae_affiliated.training.data.augment import turned_views
+from galvae_affiliated.training.data.dataset import as_composites
+from galvae_affiliated.training.networks.from_bundle import network_of_bundle
+from galvae_affiliated.training.networks.generator import Critic, Generator
+from galvae_affiliated.training.objectives import losses
+from galvae_affiliated.training.objectives.vae import VAEObjective
+
+__all__ = ['AdversarialDecoder']
+
+FIRST_IMAGES = 512  # of which batch normalisations have their statistics
+PENALTY_EVERY = 8  # steps: gradients of gradients are dear, and change little between steps
+BALANCE_EVERY = 8
+BALANCE_MEMORY = 0.95  # of the running weight of the critic's opinion
+MAX_BALANCE = 100.0
+CRITIC_BETAS = (0.0, 0.99)
+SMOOTHED = 4  # pixels a side: light of blocks of so many shall stay where it is
+MAX_ROLL = 8  # pixels by which both sides are moved before they are judged
+BRIGHTNESS = 0.1  # and the standard deviation of the factor on their light
+
+
+class AdversarialDecoder(VAEObjective):
+    """
+    The loss of a decoder whose pictures shall look like data.
+
+    Encoder and smooth decoder of the bundle named by ``sharpen`` stay as they
+    are; a `~galvae_affiliated.training.networks.generator.Generator` starts as
+    the smooth decoder and learns against a critic: a relativistic loss with
+    penalties on the gradients at data and at pictures (Huang et al. 2024),
+    features of the critic that shall agree, light in blocks as the smooth
+    decoder has it, and the code that the encoder reads from the picture, which
+    shall be the code that was drawn. The critic's weight is the ratio of the
+    gradients at the last layer (Esser et al. 2021). Both sides are moved and
+    dimmed alike before they are judged (Zhao et al. 2020), as a critic would
+    soon know a small set by heart.
+
+    Parameters
+    ----------
+    config : `~galvae_affiliated.training.TrainingConfig`
+        With ``sharpen``, a bundle of light networks.
+    galaxies : `~galvae_affiliated.training.data.dataset.GalaxySet`
+
+    References
+    ----------
+    Huang, Y. et al. 2024, NeurIPS (arXiv:2501.05441).
+    Esser, P., Rombach, R., Ommer, B. 2021, CVPR (arXiv:2012.09841).
+    Zhao, S. et al. 2020, NeurIPS (arXiv:2006.10738).
+    """
+
+    def __init__(self, config, galaxies):
+        super().__init__(config.replaced(views=1, votes_weight=0.0, class_weight=0.0), galaxies)
+        bundle = get_model(config.training.sharpen)
+        rows = galaxies.train[:: max(len(galaxies.train) // FIRST_IMAGES, 1)]
+        network = network_of_bundle(bundle, galaxies.composites(rows))
+        self.model = network.to(memory_format=torch.channels_last).requires_grad_(False)
+        own = config.model
+        self.generator = Generator(own, own.n_noise).to(memory_format=torch.channels_last)
+        self.generator.load_state_dict(network.decoder.state_dict(), strict=False)
+        self.critic = Critic(own.n_latents).to(memory_format=torch.channels_last)
+        self.critic_optimizer = torch.optim.Adam(
+            self.critic.parameters(), config.training.critic_rate, CRITIC_BETAS)
+        self.register_buffer('balance', torch.tensor(1.0))
+
+    def training_step(self, batch, _):
+        images, _ = batch
+        number = self.batch_number
+        torch.manual_seed(self.batch_seed(number))
+        self.model.eval()
+        real, mean, logvar = self._encoded(images, number)
+        latent, pose = self.split_code(mean)
+        noise = torch.randn(len(latent), *self.generator.noise_shape, device=self.device)
+        drawn = self._within(self.generator(latent, pose, noise))
+        shown_real, shown_drawn = self._augmented(real, drawn)
+        self.log('critic', self._teach_critic(shown_real, shown_drawn.detach(), latent),
+                 prog_bar=True)
+        self.critic.requires_grad_(False)
+        opinion, features = self._critic_losses(shown_real, shown_drawn, latent)
+        self.critic.requires_grad_(True)
+        with torch.no_grad():
+            smooth = self._within(self.model.decoder(latent, pose).float())
+        again_mean, again_logvar = self.model.encoder(self._channels_last(drawn))
+        terms = {
+            'light': functional.smooth_l1_loss(_blocks(drawn), _blocks(smooth)),
+            'features': features,
+            'code': losses.posterior_divergence(mean, logvar, again_mean, again_logvar),
+        }
+        loss = self.config.loss
+        weights = {'light': loss.light_weight, 'features': loss.feature_weight,
+                   'code': loss.code_weight}
+        given = sum(weights[name] * value for name, value in terms.items())
+        if number % BALANCE_EVERY == 0:
+            self._follow_balance(given, opinion)
+        self.log_dict({**terms, 'opinion': opinion, 'balance': self.balance}, prog_bar=True)
+        return given + loss.critic_weight * self.balance * opinion
+
+    @torch.no_grad()
+    def _encoded(self, images, number):
+        """Normalised images, turned at random, and their posterior."""
+        generator = torch.Generator().manual_seed(self.batch_seed(number))
+        options = self.config.augmentation
+        turned = turned_views(as_composites(images).cpu(), options.max_zoom, options.max_shift,
+                              generator)
+        frame, normalised, _ = self.preprocess(turned.to(self.device))
+        mean, logvar = self.model.encoder(self._channels_last(normalised))
+        return normalised, mean, logvar
+
+    def _channels_last(self, images):
+        return images.contiguous(memory_format=torch.channels_last)
+
+    def _within(self, normalised):
+        """Sky outside the circle, where no image shows anything."""
+        aperture, empty = self.preprocess.aperture, self.preprocess.normalise(self.preprocess.sky)
+        return empty + aperture * (normalised.float() - empty)
+
+    def _augmented(self, *both):
+        """Both sides moved and dimmed alike."""
+        n = len(both[0])
+        roll = torch.randint(-MAX_ROLL, MAX_ROLL + 1, (2,)).tolist()
+        gain = torch.exp(BRIGHTNESS * torch.randn(n, 1, 1, 1, device=self.device))
+        return [gain * torch.roll(side, roll, (2, 3)) for side in both]
+
+    def _teach_critic(self, real, drawn, latent):
+        """A step of the critic; returns its loss."""
+        is_penalised = self.batch_number % PENALTY_EVERY == 0
+        real, drawn = (side.detach().requires_grad_(is_penalised) for side in (real, drawn))
+        with torch.enable_grad():
+            of_real, of_drawn = self.critic(real, latent)[0], self.critic(drawn, latent)[0]
+            loss = functional.softplus(of_drawn - of_real).mean()
+            total = loss
+            if is_penalised:
+                for scores, side in ((of_real, real), (of_drawn, drawn)):
+                    slope, = torch.autograd.grad(scores.sum(), side, create_graph=True)
+                    penalty = slope.square().sum((1, 2, 3)).mean()
+                    total = total + 0.5 * PENALTY_EVERY * self.config.loss.penalty * penalty
+            self.critic_optimizer.zero_grad()
+            total.backward()
+            self.critic_optimizer.step()
+        return loss.detach()
+
+    def _critic_losses(self, real, drawn, latent):
+        """How far drawn images are from fooling the critic, and their features from data's."""
+        with torch.no_grad():
+            of_real, real_features = self.critic(real, latent)
+        of_drawn, features = self.critic(drawn, latent)
+        # means over the patches: knots are where they are by chance
+        apart = [functional.l1_loss(one.mean((2, 3)), two.mean((2, 3)))
+                 + functional.l1_loss(one.std((2, 3)), two.std((2, 3)))
+                 for one, two in zip(features, real_features)]
+        return functional.softplus(of_real - of_drawn).mean(), sum(apart) / len(apart)
+
+    def _follow_balance(self, given, opinion):
+        """The running ratio of the gradients of both parts at the last layer."""
+        last = self.generator.layers[-2].weight
+        size = [torch.autograd.grad(part, last, retain_graph=True)[0].norm()
+                for part in (given, opinion)]
+        ratio = (size[0] / (size[1] + 1e-6)).clamp(0.0, MAX_BALANCE)
+        self.balance.mul_(BALANCE_MEMORY).add_((1.0 - BALANCE_MEMORY) * ratio.detach())
+
+    def validation_step(self, batch, _):
+        images, rows = batch
+        frame, normalised, _ = self.preprocess(as_composites(images))
+        mean, logvar = self.model.encoder(self._channels_last(normalised))
+        latent, pose = self.split_code(mean)
+        noise = torch.randn(len(latent), *self.generator.noise_shape, device=self.device)
+        drawn = self._within(self.generator(latent, pose, noise))
+        _, mse = losses.reconstruction_loss(drawn, normalised, self.preprocess.aperture)
+        self.measured.append((mean.cpu(), logvar.cpu(), mse.cpu().repeat(len(rows)),
+                              torch.zeros(len(rows))))
+
+    def on_save_checkpoint(self, checkpoint):
+        checkpoint['critic_optimizer'] = self.critic_optimizer.state_dict()
+
+    def on_load_checkpoint(self, checkpoint):
+        self.critic_optimizer.load_state_dict(checkpoint['critic_optimizer'])
+
+    def configure_optimizers(self):
+        fit = self.config.training
+        optimizer = torch.optim.Adam(self.generator.parameters(), fit.learning_rate, CRITIC_BETAS)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: min(1.0, (step + 1) / max(fit.warmup_share * fit.steps, 1.0)))
+        return {'optimizer': optimizer,
+                'lr_scheduler': {'scheduler': schedule, 'interval': 'step'}}
+
+
+def _blocks(images):
+    return nn.functional.avg_pool2d(images, SMOOTHED)
