@@ -1,0 +1,188 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""``galvae reconstruct`` and ``galvae traverse``."""
+
+from pathlib import Path
+
+from galvae_affiliated.scripts._common import (
+    add_engine_options,
+    add_model_option,
+    add_output_options,
+    check_output,
+    engine_options,
+    is_cutout_set,
+)
+from galvae_affiliated.scripts._messages import print_done
+
+MAX_DRAWN = 64  # cutouts of a picture: more are too small to be looked at
+
+
+def add_reconstruct(commands):
+    parser = commands.add_parser(
+        'reconstruct', help='show cutouts beside what the decoder makes of them',
+        description='Original, reconstruction and residual, as a picture (.png) or as images '
+        '(.fits). IMAGE is as for galvae encode.')
+    _add_image_options(parser, '.png or .fits')
+    parser.add_argument('--first', type=int, default=0, metavar='ROW', help='row to begin with')
+    parser.add_argument('-n', dest='number', type=int, default=8, metavar='N',
+                        help='how many rows (default 8)')
+    parser.set_defaults(run=_run_reconstruct)
+
+
+def add_traverse(commands):
+    parser = commands.add_parser(
+        'traverse', help='draw what a latent, or an answer such as "barred", changes',
+        description='A film strip (.png) or a film (.gif) of the decoder, from the latents of a '
+        'galaxy. IMAGE is as for galvae encode.')
+    _add_image_options(parser, '.png or .gif')
+    add = parser.add_argument
+    add('--row', type=int, default=0, metavar='ROW', help='the galaxy (default the first)')
+    add('--along', metavar='WHAT', help='number of a latent, or QUESTION=ANSWER such as bar=yes, '
+        'whose other questions are held')
+    add('--to', type=int, metavar='ROW', help='go to this galaxy instead')
+    add('--steps', type=int, default=9, metavar='N', help='pictures (default 9)')
+    add('--extent', type=float, default=3.0, metavar='L',
+        help='how far to go each way, in units of the latents (default 3)')
+    parser.set_defaults(run=_run_traverse)
+
+
+def _add_image_options(parser, endings):
+    add = parser.add_argument
+    add('images', nargs='+', metavar='IMAGE')
+    add_output_options(parser, 'OUT', f'file to write, {endings}')
+    for option, metavar, text in (
+            ('--bands', None, 'names of the bands in the order of the images, such as g,r,z'),
+            ('--catalog', 'CAT', 'table of the sources; they are detected without one'),
+            ('--radius', 'NAME', 'column of petroR90'),
+            ('--unit', 'UNIT', "flux unit, in place of the header's"),
+            ('--rendering', 'NAME', 'how the cutouts enter the model')):
+        add(option, metavar=metavar, help=text)
+    add('--zero-point', type=float, metavar='MAG', help='AB magnitude of one count')
+    add('--pixel-scale', type=float, metavar='ARCSEC', help='side of a pixel')
+    add('--already-scaled', action='store_true', help="cutouts are at the model's scale already")
+    add_model_option(parser)
+    add_engine_options(parser)
+
+
+def _run_reconstruct(options):
+    kind = _check_drawing(options, ('.png', '.fits'))
+    if options.first < 0 or options.number < 1:
+        raise ValueError(f'--first {options.first} -n {options.number} asks for no row')
+    if kind == '.png' and options.number > MAX_DRAWN:
+        raise ValueError(f'{options.output}: {options.number} cutouts are too many for a picture; '
+                         f'expected {MAX_DRAWN} at most, or .fits')
+    from galvae_affiliated._atomic import replacing
+
+    model, engine = _model_and_engine(options)
+    stack = _cutouts(options, model, slice(options.first, options.first + options.number))
+    with replacing(options.output) as unfinished:
+        if kind == '.png':
+            _draw_reconstructions(stack, model, engine, unfinished)
+        else:
+            from galvae_affiliated.models.reconstruction import reconstruct
+            from galvae_affiliated.tables.drawings import write_reconstruction
+
+            write_reconstruction(reconstruct(stack, model, engine=engine), unfinished, model)
+    print_done(f'{len(stack)} cutouts written to {options.output}')
+
+
+def _draw_reconstructions(stack, model, engine, path):
+    from matplotlib import pyplot
+
+    from galvae_affiliated.plotting import plot_reconstructions
+
+    axes = plot_reconstructions(stack, model, engine=engine)
+    figure = axes[0, 0].figure
+    figure.savefig(path, format='png', dpi=100)
+    pyplot.close(figure)
+
+
+def _run_traverse(options):
+    kind = _check_drawing(options, ('.png', '.gif'))
+    if (options.along is None) == (options.to is None):
+        raise ValueError('expected one of --along and --to')
+    from galvae_affiliated._atomic import replacing
+    from galvae_affiliated.models.encoder import Encoder
+    from galvae_affiliated.models.traversal import interpolate, traverse
+    from galvae_affiliated.tables.drawings import write_film, write_strip
+
+    model, engine = _model_and_engine(options)
+    encoder = Encoder(model, engine)
+    latent, pose = _code(options, encoder, options.row)
+    if options.to is not None:
+        latents = interpolate(latent, _code(options, encoder, options.to)[0], model,
+                              n_steps=options.steps)
+    else:
+        latents = traverse(latent, _along(options.along), model, n_steps=options.steps,
+                           extent=options.extent, engine=engine)
+    pictures = encoder.decode(latents, pose[None].repeat(len(latents), axis=0))
+    with replacing(options.output) as unfinished:
+        (write_strip if kind == '.png' else write_film)(pictures, unfinished)
+    print_done(f'{len(pictures)} pictures written to {options.output}')
+
+
+def _check_drawing(options, endings):
+    """The ending of the output, which can be written, before the work for it."""
+    kind = Path(options.output).suffix.lower()
+    if kind not in endings:
+        raise ValueError(f'{options.output}: expected a name that ends with {" or ".join(endings)}')
+    check_output(options.output, options.overwrite)
+    if endings[1] == '.fits' and kind == '.png':
+        from galvae_affiliated._optional import check_matplotlib
+
+        check_matplotlib()
+    return kind
+
+
+def _model_and_engine(options):
+    from galvae_affiliated.models.engine import Engine
+    from galvae_affiliated.models.registry import get_model
+
+    return get_model(options.model), Engine(**engine_options(options))
+
+
+def _code(options, encoder, row):
+    """Latents and pose of a row."""
+    if row < 0:
+        raise ValueError(f'there is no row {row}')
+    stack = _cutouts(options, encoder.model, slice(row, row + 1))
+    encoding = encoder.encode(stack, reconstruction=False)
+    return encoding.latent[0], encoding.pose[0]
+
+
+def _cutouts(options, model, rows):
+    """The cutouts of some rows."""
+    images = options.images
+    if is_cutout_set(images):
+        for name in ('catalog', 'radius'):
+            if getattr(options, name):
+                raise ValueError(f'--{name} goes with images of a field, not with a set of cutouts')
+        from galvae_affiliated.cutouts.sets import open_cutout_set
+
+        source = open_cutout_set(
+            images[0], model.frame, bands=options.bands, unit=options.unit,
+            zero_point=options.zero_point, pixel_scale=options.pixel_scale,
+            already_scaled=options.already_scaled, rendering=options.rendering)
+        rows = _known_rows(rows, len(source))
+        stack, = source.stacks([rows])
+        return stack
+    if options.already_scaled:
+        raise ValueError('--already-scaled goes with a set of cutouts, not with images of a field')
+    from galvae_affiliated.catalog import open_cutouts
+    from galvae_affiliated.tables.files import read_catalog
+
+    catalog = None if options.catalog is None else read_catalog(options.catalog)
+    source, _ = open_cutouts(
+        images[0] if len(images) == 1 else images, catalog, model.frame, bands=options.bands,
+        unit=options.unit, zero_point=options.zero_point, pixel_scale=options.pixel_scale,
+        radius=options.radius, rendering=options.rendering)
+    return source.stack(_known_rows(rows, len(source)))
+
+
+def _known_rows(rows, n):
+    if rows.start >= n:
+        raise ValueError(f'there is no row {rows.start}; there are {n} rows, from 0')
+    return slice(rows.start, min(rows.stop, n))
+
+
+def _along(text):
+    return int(text) if text.lstrip('-').isdigit() else text
