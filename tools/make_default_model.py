@@ -19,10 +19,20 @@ Train the model that ships with the package, and make its bundle and its card.
                           --teacher TEACHER3.parquet
     make_default_model.py bundle GZ2.parquet RUN4 --run 4 --after ... --teacher ...
                           --adapt DECALS.parquet -o BUNDLE
+    galvae encode GZ2.parquet --model gz2-sdss-v2 --already-scaled -o ENCODED4.parquet
+    make_default_model.py train GZ2.parquet RUN5 --run 5 --teacher ENCODED4.parquet
+                          --adapt DECALS_ADAPT.parquet --vis EUCLID.parquet
+    make_default_model.py bundle GZ2.parquet RUN5 --run 5 --teacher ENCODED4.parquet
+                          --adapt DECALS_ADAPT.parquet --vis EUCLID.parquet -o BUNDLE5
+    galvae fit-parts BUNDLE5 GZ2.parquet --already-scaled --split-column split -o BUNDLE6
+    make_default_model.py train GZ2.parquet RUN6 --run 6 --after BUNDLE6
+    make_default_model.py sharpen GZ2.parquet RUN6 --run 6 --after BUNDLE6 -o BUNDLE
     make_default_model.py card BUNDLE COMPARISON.json INVARIANCE.json -o BUNDLE --card CARD.inc
 
 ``teacher`` averages what the supervised network and the second run's model predict for the galaxies
-without votes. The fourth run distils the third's network into the light one. ``card`` adds what was
+without votes. The fourth run distils the third's network into the light one, the fifth makes its
+latents hold in grey, for worse images and for other surveys, and the sixth teaches a sharp decoder.
+DECALS_ADAPT.parquet holds the rows of DECaLS that may be adapted to. ``card`` adds what was
 measured on the test split, through ``galvae encode``, to the manifest.
 """
 
@@ -45,6 +55,7 @@ from galvae_affiliated.training.data.dataset import read_galaxies
 from galvae_affiliated.training.data.galaxy_zoo import survey_renderings
 from galvae_affiliated.training.data.module import GalaxyData
 from galvae_affiliated.training.data.rendered import model_frame
+from galvae_affiliated.training.export.generator import with_generator
 from galvae_affiliated.training.fit import fit_model, load_trained
 from galvae_affiliated.training.networks.inference import encode_rows
 from galvae_affiliated.training.networks.preprocess import Rendering
@@ -80,14 +91,45 @@ RUNS = {
         'teacher_weight': 1.0,
         'class_weight': 0.0,
     },
+    5: {
+        'preset': 'light',
+        'anchor': 'gz2-sdss-v2',
+        'steps': 3500,
+        'batch_size': 48,
+        'learning_rate': 2e-3,
+        'votes_weight': 1.0,
+        'teacher_weight': 1.0,
+        'class_weight': 0.0,
+        'distil_weight': 0.5,
+        'identity_weight': 0.2,
+        'alignment_weight': 0.3,
+        'head': 'network',  # which the cross-validation of the fourth run preferred
+    },
+    6: {
+        'preset': 'light',
+        'steps': 6000,
+        'batch_size': 16,
+        'labelled_share': 0.25,
+        'learning_rate': 2e-4,
+        'warmup_share': 0.01,
+        'validate_every': 1000,
+    },
 }
 
 
 def _configuration(options):
-    settings = {'preset': 'guided', **RUNS[options.number]}
-    settings['distil_from' if settings['preset'] == 'light' else 'initial'] = options.after
+    settings = {'preset': 'guided', 'head': 'auto', **RUNS[options.number]}
+    if options.number == 5:
+        # Euclid's galaxies are of other masses and distances: they are not aligned
+        settings['other_surveys'] = (
+            {'source': options.adapt, 'rendering': 'legacy-composite'},
+            {'source': options.vis, 'rendering': 'composite', 'is_aligned': False},
+        )
+    else:
+        option = {4: 'distil_from', 6: 'sharpen'}.get(options.number, 'initial')
+        settings[option] = options.after
     return TrainingConfig.of_preset(
-        source=options.data, teacher=options.teacher, head='auto', **DATA, **settings
+        source=options.data, teacher=options.teacher, **DATA, **settings
     )
 
 
@@ -99,7 +141,7 @@ def _run_teacher(options):
 
 def _run_train(options):
     config = _configuration(options)
-    galaxies = read_galaxies(config, Path(options.run) / 'cache')
+    galaxies = read_galaxies(config, options.cache or Path(options.run) / 'cache')
     fit_model(config, galaxies, options.run)
 
 
@@ -112,7 +154,10 @@ def _run_bundle(options):
     checkpoint = options.checkpoint or last
     module.model, step = load_trained(checkpoint, config, galaxies)
     module.measure_held_out(GalaxyData(config, galaxies).val_dataloader(), step)
-    exposure, by_exposure = _choose_exposure(module, galaxies, options.adapt)
+    by_exposure = {}
+    exposure = config.data.exposure
+    if not config.training.anchor:  # whose renderings the latents are of
+        exposure, by_exposure = _choose_exposure(module, galaxies, options.adapt)
     module.config = config.replaced(exposure=exposure)
     about = {
         'data': 'SDSS gri colour composites with Galaxy Zoo 2 votes (Willett et al. 2013), '
@@ -123,12 +168,18 @@ def _run_bundle(options):
     if config.loss.class_weight:
         n_classes = len(galaxies.class_names)
         about['coarse classes'] = f'{n_classes} (clean5_class), as a second, weaker guide'
-    about |= {
-        'exposure': f'{exposure} times the published SDSS scales: Legacy Surveys galaxies (adapt) '
-        'then lie nearest',
-        'distance by exposure': {str(k): v for k, v in by_exposure.items()},
-        'remark': options.remark,
-    }
+    if config.data.other_surveys:
+        about['other surveys'] = ', '.join(
+            f'{len(other.images)} of {Path(own["source"]).name}'
+            for other, own in zip(galaxies.other_surveys, config.data.other_surveys)
+        )
+    if by_exposure:
+        about |= {
+            'exposure': f'{exposure} times the published SDSS scales: Legacy Surveys galaxies '
+            '(adapt) then lie nearest',
+            'distance by exposure': {str(k): v for k, v in by_exposure.items()},
+        }
+    about['remark'] = options.remark
     bundle = build_bundle(
         module,
         galaxies,
@@ -139,6 +190,15 @@ def _run_bundle(options):
         description='Variational auto-encoder of SDSS galaxies, guided by the votes of Galaxy '
         'Zoo 2.',
     )
+    bundle.write(options.output, overwrite=True)
+    print(bundle, bundle.verify(device='cpu'))
+
+
+def _run_sharpen(options):
+    config = _configuration(options)
+    galaxies = read_galaxies(config, options.cache or Path(options.run) / 'cache')
+    module = fit_model(config, galaxies, options.run)
+    bundle = with_generator(get_model(options.after), module)
     bundle.write(options.output, overwrite=True)
     print(bundle, bundle.verify(device='cpu'))
 
@@ -200,20 +260,27 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(required=True)
-    for name, command in (('train', _run_train), ('bundle', _run_bundle)):
+    for name, command in (
+        ('train', _run_train),
+        ('bundle', _run_bundle),
+        ('sharpen', _run_sharpen),
+    ):
         p = commands.add_parser(name)
         p.add_argument('data')
         p.add_argument('run')
         p.add_argument('--run', dest='number', type=int, choices=RUNS, default=1)
-        p.add_argument('--after', default='', help='checkpoint of the run before')
+        p.add_argument('--after', default='', help='checkpoint or bundle of the run before')
         p.add_argument('--teacher', default='')
+        p.add_argument('--adapt', help='galaxies of DECaLS that may be adapted to')
+        p.add_argument('--vis', help='galaxies of Euclid')
+        p.add_argument('--cache', help='folder of the rendered images')
         p.set_defaults(command=command)
-    p.add_argument('--name', default=DEFAULT_MODEL)
-    p.add_argument('--checkpoint', help='instead of the last')
-    p.add_argument('--cache', help='folder of the rendered images')
-    p.add_argument('--adapt', required=True)
-    p.add_argument('--remark', default='', help='what else should be known of the run')
-    p.add_argument('-o', '--output', required=True)
+        if name != 'train':
+            p.add_argument('-o', '--output', required=True)
+        if name == 'bundle':
+            p.add_argument('--name', default=DEFAULT_MODEL)
+            p.add_argument('--checkpoint', help='instead of the last')
+            p.add_argument('--remark', default='', help='what else should be known of the run')
     p = commands.add_parser('teacher')
     p.add_argument('supervised')
     p.add_argument('encoded')

@@ -5,9 +5,11 @@ from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_only
 
+from galvae_affiliated.models.registry import get_model
 from galvae_affiliated.training.build import build_bundle
 from galvae_affiliated.training.data.dataset import read_galaxies
 from galvae_affiliated.training.data.labels import check_votes
+from galvae_affiliated.training.export.generator import with_generator
 from galvae_affiliated.training.fit import fit_model
 
 __all__ = ['train_model']
@@ -26,7 +28,8 @@ def train_model(config, folder, *, name, stacks=None, cache=None, progress=False
     folder : str or path
         Of the run: checkpoints, logs, rendered images.
     name : str
-        Name of the model, which is written on every column that it makes.
+        Name of the model, which is written on every column that it makes. A model that is
+        sharpened keeps its own.
     stacks : iterable of (list of str, `~galvae_affiliated.CutoutStack`), optional
         Identifiers and cutouts to train on, in place of ``config.data.source``.
     cache : str or path, optional
@@ -57,4 +60,6 @@ def train_model(config, folder, *, name, stacks=None, cache=None, progress=False
     module = fit_model(config, galaxies, folder, progress=progress)
     if rank_zero_only.rank:
         return None
+    if config.training.sharpen:
+        return with_generator(get_model(config.training.sharpen), module, card.get('about'))
     return build_bundle(module, galaxies, name=name, **card)

@@ -9,7 +9,10 @@ onnx = pytest.importorskip('onnx')
 
 from training_sets import GRID, PARQUET_LABELS, tiny  # noqa: E402
 
+from galvae_affiliated import get_model  # noqa: E402
+from galvae_affiliated.models import Encoder  # noqa: E402
 from galvae_affiliated.training.build import build_bundle  # noqa: E402
+from galvae_affiliated.training.export.generator import with_generator  # noqa: E402
 from galvae_affiliated.training.fit import fit_model  # noqa: E402
 from galvae_affiliated.training.networks.generator import Critic, Generator  # noqa: E402
 from galvae_affiliated.training.networks.light import LightDecoder  # noqa: E402
@@ -100,6 +103,23 @@ def test_a_killed_run_goes_on(module, config, tiny_set, folder, tmp_path):
             getattr(again, part).state_dict().items(), getattr(module, part).state_dict().values()
         ):
             torch.testing.assert_close(one, two, msg=name)
+
+
+def test_it_becomes_a_part_of_the_bundle(module, smooth):
+    bundle = with_generator(get_model(smooth), module)
+    assert bundle.verify(device='cpu')['generator/composite'] < 1e-4
+    before = get_model(smooth)
+    for part in ('encoder.onnx', 'decoder.onnx', 'heads.onnx'):
+        assert bundle.parts[part] == before.parts[part]
+    encoder = Encoder(bundle, device='cpu')
+    latent = torch.zeros(2, 4).numpy()
+    one, two = (encoder.draw(latent, random_state=seed) for seed in (1, 2))
+    assert one.shape == (2, 3, GRID, GRID)
+    assert abs(one - two).max() > 1e-3
+    assert (encoder.draw(latent, random_state=1) == one).all()
+    # without a sharp decoder, the smooth one draws
+    plain = Encoder(before, device='cpu')
+    assert (plain.draw(latent, random_state=1) == plain.decode(latent)).all()
 
 
 def test_the_critic_judges_patches_and_knows_the_galaxy():
