@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from galvae_affiliated.training.data.rendered import OPTIONS, open_source, rendered_images
 
-__all__ = ['OtherSurvey', 'read_other_surveys']
+__all__ = ['OtherSurvey', 'draw_others', 'read_other_surveys']
 
 ALLOWED = ('source', 'is_aligned', *OPTIONS)
 
@@ -29,6 +30,26 @@ class OtherSurvey:
 
     images: np.ndarray
     is_aligned: bool = True
+
+
+def draw_others(surveys, n, generator):
+    """
+    Random galaxies of other surveys.
+
+    Parameters
+    ----------
+    surveys : sequence of `OtherSurvey`
+    n : int
+        Of each.
+    generator : `torch.Generator`
+
+    Yields
+    ------
+    images : (n, grid, grid, 3) uint8 tensor
+    """
+    for survey in surveys:
+        drawn = torch.randint(len(survey.images), (n,), generator=generator)
+        yield torch.from_numpy(survey.images[drawn.numpy()])
 
 
 def read_other_surveys(config, cache):

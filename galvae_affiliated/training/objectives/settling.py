@@ -3,6 +3,10 @@
 
 import torch
 
+from galvae_affiliated.training.data.augment import random_view
+from galvae_affiliated.training.data.dataset import as_composites
+from galvae_affiliated.training.data.degrade import survey_view
+from galvae_affiliated.training.data.other_surveys import draw_others
 from galvae_affiliated.training.objectives.vae import VAEObjective
 
 __all__ = ['DecoderSettling']
@@ -17,7 +21,8 @@ class DecoderSettling(VAEObjective):
 
     While the latents are learnt the decoder sees samples of them, and the second view through the
     first's; users decode means, with their own pose. Only the geometry of the views changes, since
-    their colours and noise are no matter of the decoder's.
+    their colours and noise are no matter of the decoder's. After a run with ``anchor``, every other
+    galaxy is one as another survey would show it, which the decoder shall follow too.
 
     Parameters
     ----------
@@ -28,17 +33,35 @@ class DecoderSettling(VAEObjective):
     def __init__(self, config, galaxies):
         plain = config.replaced(views=1, steps=config.training.settling_steps, **GEOMETRY_ALONE)
         super().__init__(plain, galaxies)
+        self.strengths = config.augmentation
+        self.others = galaxies.other_surveys if config.training.anchor else ()
 
     def training_step(self, batch, _):
         images, _ = batch
         # batch normalisation too stays as it was learnt
         self.model.encoder.eval()
-        normalised, target = self.random_views(images, self.batch_number)
+        if self.config.training.anchor:
+            normalised, target = self._views_of_surveys(images, self.batch_number)
+        else:
+            normalised, target = self.random_views(images, self.batch_number)
         with torch.no_grad():
             mean, _ = self.model.encoder(normalised)
         rec, mse = self.residual_loss(self.model.decoder(*self.split_code(mean)), target)
         self.log('mse', mse, prog_bar=True)
         return rec
+
+    def _views_of_surveys(self, images, number):
+        """Half of a batch as it is, half as another survey's, and galaxies of other surveys."""
+        generator = torch.Generator().manual_seed(self.batch_seed(number))
+        half = len(images) // 2
+        own = [as_composites(part.cpu()) for part in (images[:half], images[half:])]
+        own[0] = torch.cat([own[0], *(
+            as_composites(drawn) for drawn in draw_others(self.others, half // 4, generator))])
+        _, clean = random_view(own[0], self.config.augmentation, generator)
+        view, degraded = survey_view(own[1], self.strengths, generator)
+        _, normalised, _ = self.preprocess(torch.cat([clean, view]).to(self.device))
+        _, target, _ = self.preprocess(torch.cat([clean, degraded]).to(self.device))
+        return normalised.contiguous(memory_format=torch.channels_last), target
 
     def configure_optimizers(self):
         self.model.requires_grad_(False)

@@ -10,6 +10,7 @@ from galvae_affiliated.models.registry import get_model
 from galvae_affiliated.training.data.augment import random_view
 from galvae_affiliated.training.data.dataset import as_composites
 from galvae_affiliated.training.data.degrade import survey_view
+from galvae_affiliated.training.data.other_surveys import draw_others
 from galvae_affiliated.training.networks.from_bundle import network_of_bundle
 from galvae_affiliated.training.networks.inference import encode_rows, posteriors
 from galvae_affiliated.training.networks.vote_heads import vote_loss
@@ -98,7 +99,7 @@ class SurveyViews(VAEObjective):
         number = self.batch_number
         torch.manual_seed(self.batch_seed(number))
         generator = torch.Generator().manual_seed(self.batch_seed(number))
-        sets = [images.cpu(), *self._drawn_others(len(rows) // OTHERS_SHARE, generator)]
+        sets = [images.cpu(), *draw_others(self.others, len(rows) // OTHERS_SHARE, generator)]
         everything = as_composites(torch.cat(sets))
         view, clean = random_view(everything, self.config.augmentation, generator)
         other_view, target = survey_view(everything, self.config.augmentation, generator)
@@ -128,12 +129,6 @@ class SurveyViews(VAEObjective):
         """What the encoder reads of composites."""
         _, normalised, _ = self.preprocess(composites.to(self.device))
         return normalised.contiguous(memory_format=torch.channels_last)
-
-    def _drawn_others(self, n, generator):
-        """``n`` random galaxies of each other survey."""
-        for other in self.others:
-            drawn = torch.randint(len(other.images), (n,), generator=generator)
-            yield torch.from_numpy(other.images[drawn.numpy()])
 
     def _distil_loss(self, known, mean, logvar, own):
         """Divergence of both views' latents from the anchor's; the pose is free."""

@@ -97,6 +97,19 @@ def test_latents_stay_those_of_the_anchor(module, galaxies):
     assert not [name for name in module.state_dict() if 'anchor' in name]
 
 
+def test_the_decoder_settles_on_views_of_surveys(module, config, galaxies, tmp_path):
+    """The encoder stays; what is drawn of grey galaxies comes nearer to them."""
+    settled = fit_model(
+        config.replaced(settling_steps=40, checkpoint_every=60), galaxies, tmp_path, logger=False
+    )
+    assert settled.config.training.settling_steps == 40
+    own, before = settled.model.state_dict(), module.model.state_dict()
+    for name, value in own.items():
+        if name.startswith('encoder') and 'num_batches' not in name:
+            torch.testing.assert_close(value, before[name], msg=name)
+    assert any((own[name] != before[name]).any() for name in own if name.startswith('decoder'))
+
+
 def test_heads_are_calibrated_in_grey_too(module, galaxies):
     bundle = build_bundle(module, galaxies, name='surveys')
     assert bundle.manifest.raw['heads']['galaxies'] == 2 * len(galaxies.voted)
