@@ -23,7 +23,8 @@ def encode_catalog(images, catalog=None, model=None, *, bands=None, unit=None, z
     ----------
     images : mapping, sequence, array, NDData, str, path or `~galvae_affiliated.images.FieldImages`
         A mapping from band to image; images in the order of ``bands``; or one
-        source with all bands as planes (3, ny, nx) or extensions. An image is
+        source with all bands as planes (n, ny, nx) or extensions, or one image of one band. An
+        image is
         an array (ny, nx), a Quantity, an NDData or CCDData, or a FITS file
         (``'file.fits[SCI]'`` names an extension). Masked pixels, and those
         whose uncertainty is zero or not finite, count as missing; of masks of
@@ -39,7 +40,9 @@ def encode_catalog(images, catalog=None, model=None, *, bands=None, unit=None, z
     model : `~galvae_affiliated.ModelBundle`, str or path, optional
         The model, its name, or its file; None takes the default.
     bands : str or sequence of str, optional
-        Names of the bands, such as 'g,r,z', where ``images`` does not say them.
+        One or more bands, such as 'g,r,z', 'VIS', 'HSC-I' or '814 nm', where ``images`` does not
+        say them; see `~galvae_affiliated.images.plan_channels` for what becomes of them.
+        Rows of fewer than three have the flag FEW_BANDS.
     unit : str or `~astropy.units.Unit`, optional
         Flux unit, such as 'nmgy' or 'uJy', in place of what the images state.
     zero_point : float or dict of str to float, optional
@@ -55,7 +58,8 @@ def encode_catalog(images, catalog=None, model=None, *, bands=None, unit=None, z
         Where a source has none, it is measured.
     psf_fwhm : float, optional
         Seeing in arcsec (pixels, where these have no known size), by which point sources are told
-        apart; None takes it from the stars of the field where radii are measured.
+        apart; None takes it from the stars of the field where radii are measured, or else from
+        ``PSF_FWHM``, ``SEEING`` or ``FWHM`` in the header.
     radius_unit : str or `~astropy.units.Unit`, optional
         'pix' or an angle, for radii that state no unit.
     position_columns : str or sequence of str, optional
@@ -109,16 +113,16 @@ def encode_catalog(images, catalog=None, model=None, *, bands=None, unit=None, z
 
 
 def encode_cutout_set(path, model=None, *, pixel_scale=None, already_scaled=False,
-                      rendering=None, bands=None, unit=None, zero_point=None, progress=None,
-                      outputs=None, engine=None, **options):
+                      rendering=None, bands=None, unit=None, zero_point=None, psf_fwhm=None,
+                      progress=None, outputs=None, engine=None, **options):
     """
     Encode a set of cutouts, one row a cutout.
 
     Parameters
     ----------
     path : str or path
-        A Parquet file with columns ``id_str`` and ``image`` (8-bit colour
-        images), or a folder of FITS cutouts with three planes.
+        A Parquet file with columns ``id_str`` and ``image`` (8-bit images, in color or grey), or
+        a folder of FITS cutouts with a plane a band.
     model : `~galvae_affiliated.ModelBundle`, str or path, optional
         The model; None takes the default.
     pixel_scale : float, optional
@@ -129,10 +133,15 @@ def encode_cutout_set(path, model=None, *, pixel_scale=None, already_scaled=Fals
         All cutouts are at the model's scale already: 5.12 petroR90 a side, or
         Galaxy Zoo 2's 424 pixels of 0.02 petroR90.
     rendering : str, optional
-        Name of the model's rendering; None recognises composites of the
-        Legacy Surveys' viewer by the level of their sky.
+        Name of the model's rendering, or 'linear': the brightness of each cutout is made a usual
+        one then. None recognises composites of the Legacy Surveys' viewer by the level of their
+        sky, and linear ones among grey images by pixels that were cut off at a percentile.
     bands, unit, zero_point : optional
-        Of FITS cutouts; see `encode_catalog`.
+        Of FITS cutouts; see `encode_catalog`. One band may be that of grey images, which a column
+        ``bands`` says row by row.
+    psf_fwhm : float, optional
+        Seeing in arcsec (pixels, where these have no known size), for ``galvae_resolution`` and
+        the flag UNRESOLVED; None takes it from the headers of FITS cutouts.
     progress, outputs, engine : optional
         See `encode_catalog`.
 
@@ -161,7 +170,7 @@ def encode_cutout_set(path, model=None, *, pixel_scale=None, already_scaled=Fals
     outputs.names(model)  # a wrong option is refused before the work
     source = open_cutout_set(path, model.frame, pixel_scale=pixel_scale,
                              already_scaled=already_scaled, rendering=rendering, bands=bands,
-                             unit=unit, zero_point=zero_point)
+                             unit=unit, zero_point=zero_point, psf_fwhm=psf_fwhm)
     columns = encode(source, model, outputs, engine, progress=progress)
     ids = id_column(source.ids(slice(0, len(source))))
     return with_columns(Table([ids]), columns, overwrite=False)

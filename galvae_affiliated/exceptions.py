@@ -3,8 +3,8 @@
 
 from astropy.utils.exceptions import AstropyUserWarning
 
-__all__ = ['BundleError', 'DeviceError', 'GalvaeWarning', 'ModelMismatchError', 'ParityError',
-           'TileError']
+__all__ = ['AdaptationError', 'BundleError', 'DeviceError', 'GalvaeWarning',
+           'ModelMismatchError', 'ParityError', 'TileError']
 
 
 class GalvaeWarning(AstropyUserWarning):
@@ -43,3 +43,7 @@ class TileError(RuntimeError):
 
 class ParityError(RuntimeError):
     """The exported graph does not give what the PyTorch module gives."""
+
+
+class AdaptationError(RuntimeError):
+    """A model cannot be made better for another survey; nothing was written."""

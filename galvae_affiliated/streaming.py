@@ -8,7 +8,7 @@ is made again.
 
 import hashlib
 import zlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from galvae_affiliated.pipeline import encode_chunks, resolve_options
 from galvae_affiliated.tables._lock import RunLock
 from galvae_affiliated.tables._writers import MEASURED, PIXEL_SCALE, WRITERS, ChunkedTable
 from galvae_affiliated.tables.columns import check_column_names
+from galvae_affiliated.tables.files import check_identifiers
 from galvae_affiliated.tables.parts import PartFolder, is_published
 
 __all__ = ['stream_catalog', 'stream_cutout_set']
@@ -35,7 +36,8 @@ STRIP = 1024  # rows of an image that are read at a time
 # options of how a field, or a set, is read; the others are of how it is encoded
 FIELD_OPTIONS = ('bands', 'unit', 'zero_point', 'pixel_scale', 'subtract_sky', 'radius',
                  'radius_unit', 'rendering', 'position_columns', 'psf_fwhm')
-SET_OPTIONS = ('pixel_scale', 'already_scaled', 'rendering', 'bands', 'unit', 'zero_point')
+SET_OPTIONS = ('pixel_scale', 'already_scaled', 'rendering', 'bands', 'unit', 'zero_point',
+               'psf_fwhm')
 
 
 def stream_catalog(images, catalog, output, model=None, *, chunk_size=CHUNK_SIZE,
@@ -125,6 +127,7 @@ def stream_cutout_set(path, output, model=None, *, chunk_size=CHUNK_SIZE, overwr
     model = get_model(model)
     outputs.names(model)  # a wrong option is refused before the work
     source = open_cutout_set(path, model.frame, **read_options)
+    check_identifiers(source, output)
     return _stream(source, None, model, outputs, engine, output, read_options,
                    chunk_size=chunk_size, overwrite=overwrite, progress=progress)
 
@@ -150,9 +153,9 @@ def taken_options(options, names):
 def _stream(source, table, model, outputs, engine, output, read_options, *, chunk_size,
             overwrite, progress):
     """Encode what is not encoded yet, then join the chunks to a table; returns its rows."""
+    empty = replace(outputs.no_rows(model), channels=(source.channels,))
     chunked = ChunkedTable(table, len(source), output,
-                           _chunk(source, slice(0, 0), outputs.no_rows(model), model, outputs,
-                                  engine))
+                           _chunk(source, slice(0, 0), empty, model, outputs, engine))
     chunked.check_writable()
     # the engine changes nothing but the last digits: a run may go on with another
     identity = {'version': __version__, 'model': model.id, 'rows': len(source),

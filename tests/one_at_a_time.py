@@ -3,6 +3,7 @@
 
 import numpy as np
 
+from galvae_affiliated.cutouts.resolution import MIN_PIXELS
 from galvae_affiliated.flags import UNMEASURED, GalvaeFlags
 from galvae_affiliated.images._windows import window_ranges
 
@@ -148,6 +149,7 @@ def quality(maker, cutout, x, y, radius):
     n_missing = (np.isnan(cutout).any(axis=0) & inside).sum()
     flags = GalvaeFlags.SCALE_ESTIMATED if images.scale_estimated else 0
     flags |= GalvaeFlags.SMALL if radius < 3.0 else 0
+    flags |= GalvaeFlags.UNRESOLVED if radius < MIN_PIXELS else 0
     flags |= GalvaeFlags.EDGE if outside else 0
     is_missing = n_missing > (0.02 + near_outside) * inside.sum()
     flags |= GalvaeFlags.MISSING_PIXELS if is_missing else 0

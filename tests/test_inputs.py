@@ -443,8 +443,7 @@ def test_cubes_with_more_bands_than_needed(tmp_path, images, catalog):
     fits.writeto(tmp_path / 'cube.fits', cube, header(BANDS='griz'))
     found = stack_of(tmp_path / 'cube.fits', catalog, bands='g,r,z')
     assert_same(found, stack_of(images, catalog, unit='nmgy', pixel_scale=found.pixel_scale[0]))
-    with pytest.raises(ValueError, match='they hold several of these'):
-        stack_of(tmp_path / 'cube.fits', catalog)
+    assert set(stack_of(tmp_path / 'cube.fits', catalog).bands) == {'i,r,g'}
 
 
 def test_catalogue_wholly_off_the_image(images, catalog):
@@ -496,9 +495,9 @@ def test_a_band_on_another_grid_keeps_its_own_pixels(images, catalog, scale):
     coarse = fine.deepcopy()
     coarse.wcs.cdelt = 2 * fine.wcs.cdelt
     coarse.wcs.crpix = (fine.wcs.crpix - 0.5) / 2 + 0.5
-    field = {b: CCDData(images[b], unit='nJy', wcs=fine) for b in 'gr'}
+    field = {b: CCDData(images[b], unit='uJy', wcs=fine) for b in 'gr'}
     binned = images['z'].reshape(SIDE // 2, 2, SIDE // 2, 2).sum((1, 3))
-    field['z'] = CCDData(binned, unit='nJy', wcs=coarse)
+    field['z'] = CCDData(binned, unit='uJy', wcs=coarse)
     z, r, _ = np.nansum(stack_of(field, catalog, pixel_scale=scale).data[0], axis=(1, 2))
     assert z / r == pytest.approx(1.6, rel=0.05)
 
@@ -542,7 +541,7 @@ def test_tables_of_distortions(tmp_path, images):
         setattr(wcs, f'cpdis{i + 1}', table)
     for band, image in images.items():
         hdus = wcs.to_fits(relax=True)
-        hdus[0].header['BUNIT'] = 'nJy'
+        hdus[0].header['BUNIT'] = 'uJy'
         made = [fits.PrimaryHDU(image, hdus[0].header), *hdus[1:]]
         fits.HDUList(made).writeto(tmp_path / f'{band}.fits')
     with fits.open(tmp_path / 'r.fits') as hdus:
@@ -560,7 +559,7 @@ def test_tables_of_distortions(tmp_path, images):
 
 def test_pixels_and_sky_that_contradict_each_other(images):
     wcs = WCS(header())
-    field = {b: CCDData(image, unit='nJy', wcs=wcs) for b, image in images.items()}
+    field = {b: CCDData(image, unit='uJy', wcs=wcs) for b, image in images.items()}
     part = Cutout2D(images['r'], (110, 105), 100, wcs=wcs)
     place = part.to_cutout_position((99.5, 99.5))
     sky = wcs.pixel_to_world(99.5, 99.5)

@@ -2,18 +2,26 @@
 """Ready colour composites: decoded, recognised, measured, and brought to a model's grid."""
 
 import io
+import warnings
 from functools import lru_cache
 
 import numpy as np
 
 from galvae_affiliated.cutouts._cutter import MIN_RADIUS, empty_flags
+from galvae_affiliated.cutouts._defects import has_defect
+from galvae_affiliated.cutouts._grey import LINEAR, as_flux, channels_of, is_cut, is_grey_picture
 from galvae_affiliated.cutouts._resample import MIN_OBSERVED, Resampler, from_sums
+from galvae_affiliated.cutouts.resolution import check_fwhm, unresolved
 from galvae_affiliated.cutouts.stack import CutoutStack, unreadable_stack
-from galvae_affiliated.flags import GalvaeFlags
+from galvae_affiliated.exceptions import GalvaeWarning
+from galvae_affiliated.flags import UNMEASURED, GalvaeFlags
 from galvae_affiliated.images._windows import overlaps
-from galvae_affiliated.images.units import pixel_area
-from galvae_affiliated.sources.detection import find_islands
+from galvae_affiliated.images.bands import parse_band
+from galvae_affiliated.images.planes import split_bands
+from galvae_affiliated.images.units import PLAUSIBLE_SCALES, pixel_area
+from galvae_affiliated.sources.detection import find_islands, segment
 from galvae_affiliated.sources.petrosian import petrosian_r90
+from galvae_affiliated.sources.point_sources import psf_from_fwhm
 
 # Galaxy Zoo 2's own composites: 424 pixels of 0.02 petroR90
 GZ2_SIDE, GZ2_PIXEL = 424, 0.02
@@ -29,14 +37,26 @@ class CompositeMaker:
     Parameters
     ----------
     frame : `~galvae_affiliated.cutouts.ModelFrame`
-    pixel_scale, already_scaled, rendering : optional
+    pixel_scale, already_scaled, rendering, bands, psf_fwhm : optional
         See `~galvae_affiliated.encode_cutout_set`.
     """
 
-    def __init__(self, frame, *, pixel_scale=None, already_scaled=False, rendering=None):
-        if rendering is not None:
+    def __init__(self, frame, *, pixel_scale=None, already_scaled=False, rendering=None,
+                 bands=None, psf_fwhm=None):
+        if rendering not in (None, LINEAR):
             frame.composite_rendering(rendering)
         pixel_area(None, pixel_scale)
+        names = split_bands(bands)
+        if names is not None and len(names) > 1:
+            raise ValueError(f'bands are {names}; expected the one band of grey pictures: a '
+                             'colored picture does not say which its channels are')
+        self.band = None if names is None else parse_band(names[0]).name
+        self.psf_r90 = np.nan if psf_fwhm is None else psf_from_fwhm(check_fwhm(psf_fwhm))[1]
+        self.is_linear_known = bool(frame.flux_renderings())
+        if rendering == LINEAR and not self.is_linear_known:
+            raise ValueError(f'the model {frame.name} has no rendering of flux, by which a linear '
+                             'picture could enter')
+        self._is_warned = False
         self.frame = frame
         self.pixel_scale = pixel_scale
         self.already_scaled = already_scaled
@@ -45,7 +65,7 @@ class CompositeMaker:
             entry.name: np.arcsinh(entry.softening * entry.offset) / np.sqrt(entry.softening)
             for entry in frame.renderings if entry.kind == 'rerender'}
 
-    def stack(self, ids, images, scales):
+    def stack(self, ids, images, scales, bands=None):
         """
         Cutouts of N images.
 
@@ -58,6 +78,8 @@ class CompositeMaker:
         scales : sequence of N float or None
             Side of a pixel in arcsec, where one is known and ``pixel_scale`` is not given: the
             galaxy in the middle is measured then; else the image is at the model's scale.
+        bands : sequence of N str or None, optional
+            Name of the band of grey images, where one is known.
 
         Returns
         -------
@@ -65,26 +87,52 @@ class CompositeMaker:
             With the flag UNREADABLE where there is no image.
         """
         stack = unreadable_stack(len(images), self.frame.grid)
-        renderings = list(stack.rendering)
+        renderings, channels = list(stack.rendering), list(stack.bands)
+        bands = [None] * len(images) if bands is None else bands
         for i, (name, image, scale) in enumerate(zip(ids, images, scales)):
             try:
                 pixels = decode_image(image)
             except Exception:  # a damaged picture raises whatever its decoder meets
                 continue
             scale = scale if self.pixel_scale is None else self.pixel_scale
-            if self.already_scaled or scale is None or not np.isfinite(scale):
+            if self.already_scaled or scale is None or np.isnan(scale):
                 scale = np.nan
-            elif not scale > 0:
-                raise ValueError(f'{name}: pixel_scale_arcsec is {scale}; '
-                                 'expected a positive number')
-            renderings[i] = self.rendering or self._recognise(pixels)
-            cutout, radius, flags = self._cutout(pixels, renderings[i], np.isfinite(scale))
+            elif not PLAUSIBLE_SCALES[0] <= scale <= PLAUSIBLE_SCALES[1]:
+                self._warn_of_scale(name, scale)
+                stack.flags[i] = GalvaeFlags.BAD_RADIUS
+                continue
+            is_grey = is_grey_picture(pixels)
+            rendering = self.rendering or self._recognise(pixels, is_grey)
+            cutout, radius, flags = self._cutout(pixels, rendering, np.isfinite(scale))
+            if rendering == LINEAR and not flags & UNMEASURED:
+                cutout, rendering = as_flux(cutout, self.frame)
+                flags |= GalvaeFlags.SCALE_ESTIMATED
+            if not flags & UNMEASURED and has_defect(pixels):
+                flags |= GalvaeFlags.ARTIFACT
+            if is_grey:
+                channels[i] = channels_of(self.band or bands[i])
+                flags |= 0 if flags & UNMEASURED else GalvaeFlags.FEW_BANDS
+            renderings[i] = 'composite' if rendering == LINEAR else rendering
             stack.data[i] = cutout
             stack.flags[i] = flags
             stack.radius[i] = radius
             stack.pixel_scale[i] = scale
-        return CutoutStack(stack.data, np.array(renderings, dtype=str), stack.flags,
-                           stack.radius, stack.pixel_scale)
+        # seeing is in pixels where these have no known size
+        star = self.psf_r90 / np.where(np.isfinite(stack.pixel_scale), stack.pixel_scale, 1.0)
+        resolution = stack.radius / star
+        doubts = unresolved(stack.radius, resolution)
+        flags = stack.flags | np.where(stack.flags & UNMEASURED, 0, doubts)
+        return CutoutStack(stack.data, np.array(renderings, dtype=str), flags, stack.radius,
+                           stack.pixel_scale, resolution, np.array(channels, dtype=str))
+
+    def _warn_of_scale(self, name, scale):
+        """Say once why a row has no radius: how large its galaxy is cannot be known."""
+        if not self._is_warned:
+            low, high = PLAUSIBLE_SCALES
+            warnings.warn(f'{name}: pixel_scale_arcsec is {scale}; expected one of an image of '
+                          f'galaxies, from {low:g} to {high:g}; such rows have the flag BAD_RADIUS',
+                          GalvaeWarning, stacklevel=2)
+        self._is_warned = True
 
     def _cutout(self, pixels, rendering, is_measured):
         """Cutout, petroR90 in pixels, and flags of an image."""
@@ -106,8 +154,10 @@ class CompositeMaker:
             flags |= GalvaeFlags.EDGE
         return cutout, radius, flags
 
-    def _recognise(self, pixels):
+    def _recognise(self, pixels, is_grey):
         """Rendering whose empty sky has the level of the border; else a composite as it is."""
+        if is_grey:
+            return LINEAR if self.is_linear_known and is_cut(pixels) else 'composite'
         border = np.concatenate([pixels[:4], pixels[-4:]]).reshape(-1, 3)
         level = np.median(border, axis=0) / 255.0
         return next((name for name, sky in self._skies.items()
@@ -215,16 +265,19 @@ def composite_radius(pixels, rendering, frame):
     radius : float
         In pixels, NaN where there is none.
     """
-    entry = frame.composite_rendering(rendering)
-    if entry.kind == 'composite':
-        entry = next(e for e in frame.renderings if e.kind == 'flux')
-    root = np.sqrt(entry.softening)
-    intensity = np.sinh(root * _planes(pixels).mean(axis=0)) / root
+    intensity = _planes(pixels).mean(axis=0)
+    if rendering != LINEAR:
+        entry = frame.composite_rendering(rendering)
+        if entry.kind == 'composite':
+            entry = next(e for e in frame.renderings if e.kind == 'flux')
+        root = np.sqrt(entry.softening)
+        intensity = np.sinh(root * intensity) / root
     edge = max(4, len(pixels) // 16)
     border = [intensity[:edge], intensity[-edge:], intensity[:, :edge], intensity[:, -edge:]]
     intensity = intensity - np.median(np.concatenate([part.ravel() for part in border]))
     y, x = (intensity.shape[0] - 1) / 2, (intensity.shape[1] - 1) / 2
-    labels = find_islands(intensity)
+    # where the light is linear, neighbours are told apart as in a field
+    labels = segment(intensity)[0] if rendering == LINEAR else find_islands(intensity)
     own = labels[int(y), int(x)]
     return petrosian_r90(np.where((labels != 0) & (labels != own), np.nan, intensity), x, y)
 

@@ -22,6 +22,9 @@ class ImageRendering:
         From red to blue; empty for composites of any bands.
     softening, offset : float
         Of ``arcsinh(softening v) / sqrt(softening)``, and of ``v`` above the flux.
+    scales : tuple of float
+        Of ``v = scale flux + offset``, for the surface brightness of each band; empty where it
+        is not stated.
     """
 
     name: str
@@ -29,6 +32,13 @@ class ImageRendering:
     bands: tuple = ()
     softening: float = math.nan
     offset: float = math.nan
+    scales: tuple = ()
+
+    @property
+    def curve(self):
+        """tuple of float or None : Softening and offset, None where one is not stated."""
+        values = self.softening, self.offset
+        return values if all(map(math.isfinite, values)) else None
 
 
 @dataclass(frozen=True)
@@ -76,7 +86,8 @@ class ModelFrame:
         parsed = tuple(
             ImageRendering(entry['name'], entry['kind'], tuple(entry.get('bands', ())),
                            float(entry.get('softening', math.nan)),
-                           float(entry.get('offset', math.nan)))
+                           float(entry.get('offset', math.nan)),
+                           tuple(map(float, entry.get('scales', ()))))
             for entry in renderings)
         return cls(name, entries['grid'], float(entries['field_of_view']), parsed,
                    entries.get('typical', {}))
@@ -106,6 +117,28 @@ class ModelFrame:
             raise ValueError(f'the model {self.name} has no rendering {rendering!r} of flux; '
                              f'it has {", ".join(known)}')
         return {rendering: known[rendering]}
+
+    def band_sets(self, rendering=None):
+        """
+        The bands that the model takes best, and how it scales them.
+
+        Parameters
+        ----------
+        rendering : str, optional
+            As in `flux_renderings`, which names the sets in this order.
+
+        Returns
+        -------
+        sets : list of tuple of str
+        scales : list of tuple of float
+            Empty ones where scales are not stated, or compressed in another way than those of
+            the first set.
+        """
+        names = self.flux_renderings(rendering)
+        entries = [entry for entry in self.renderings if entry.name in names]
+        curve = entries[0].curve if entries else None
+        scales = [entry.scales if curve and entry.curve == curve else () for entry in entries]
+        return [entry.bands for entry in entries], scales
 
     def composite_rendering(self, rendering):
         """

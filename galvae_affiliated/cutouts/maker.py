@@ -4,9 +4,11 @@
 import numpy as np
 
 from galvae_affiliated.cutouts._cutter import Cutter
+from galvae_affiliated.cutouts.resolution import check_fwhm, unresolved
 from galvae_affiliated.cutouts.source import fingerprint_of
 from galvae_affiliated.cutouts.stack import CutoutStack
 from galvae_affiliated.flags import UNMEASURED, GalvaeFlags
+from galvae_affiliated.images.bands import plan_channels
 from galvae_affiliated.images.field import FieldImages
 from galvae_affiliated.sources.point_sources import psf_from_fwhm
 from galvae_affiliated.sources.positions import as_table, read_positions
@@ -34,7 +36,8 @@ class CutoutMaker:
         measurement of a radius (not of the cutout).
     sources : `~galvae_affiliated.sources.SourceMap`, optional
         What was found in the images, in place of ``labels``: its flags are those of the rows too,
-        and a radius is doubted that its pixels do not bear out.
+        and a radius is doubted that its pixels do not bear out. Or
+        `~galvae_affiliated.sources.mosaics.MeasuredSources`, a source a row.
     psf_r90 : float, optional
         petroR90 of a point source in pixels; NaN where it is not known.
 
@@ -52,7 +55,7 @@ class CutoutMaker:
         self.labels = labels
         self.sources = sources
         self.psf_r90 = psf_r90
-        self.rendering = _rendering_of(images.bands, frame, rendering)
+        self.rendering = _rendering_of(images, frame, rendering)
         self.cutter = Cutter(images, frame)
         self.x, self.y = positions.pixels(images.wcs)
         self.given = positions.radius_in_pixels(images.pixel_scale)
@@ -71,7 +74,8 @@ class CutoutMaker:
         """Hash of positions and radii, and of what was measured of the images."""
         images = self.images
         return fingerprint_of(self.x, self.y, self.given, images.shape, images.noise,
-                              images.residual, images.pixel_scale or np.nan)
+                              images.residual, images.pixel_scale or np.nan, images.plan.channels,
+                              images.plan.weights)
 
     def stack(self, rows=slice(None)):
         """
@@ -86,18 +90,28 @@ class CutoutMaker:
         stack : `CutoutStack`
         """
         x, y, given = self.x[rows], self.y[rows], self.given[rows]
-        radius, flags = self._radii(x, y, given)
+        radius, flags = self._radii(x, y, given, rows)
         grid = self.frame.grid
         data = np.empty((len(x), 3, grid, grid), dtype=np.float32)
         measured = (flags & UNMEASURED) == 0
         data[~measured] = np.nan
         kept = np.flatnonzero(measured)
         flags[kept] |= self.cutter.cut(x[kept], y[kept], radius[kept], data, kept)
+        resolution = radius / self.psf_r90
+        doubts = unresolved(radius, resolution)
+        if self.images.plan.is_few:
+            doubts |= GalvaeFlags.FEW_BANDS
+        flags |= np.where(flags & UNMEASURED, 0, doubts)
         scale = np.full(len(x), self.images.pixel_scale or np.nan)
         return CutoutStack(data, np.full(len(x), self.rendering), flags, radius, scale,
-                           radius / self.psf_r90)
+                           resolution, np.full(len(x), self.channels))
 
-    def _radii(self, x, y, given):
+    @property
+    def channels(self):
+        """str : Bands of the channels; see `CutoutStack`."""
+        return self.images.plan.channels
+
+    def _radii(self, x, y, given, rows):
         """
         Radii, given or measured.
 
@@ -105,6 +119,8 @@ class CutoutMaker:
         ----------
         x, y, given : (N,) float arrays
             In pixels; NaN where not known.
+        rows : slice
+            Which rows these are.
 
         Returns
         -------
@@ -118,7 +134,7 @@ class CutoutMaker:
         radius = np.where(lost | off, np.nan, given)
         sought = np.flatnonzero(np.isnan(radius) & ~lost & ~off)
         flags = np.zeros(len(x), dtype=np.int32)
-        radius[sought], flags[sought] = self._measured(x[sought], y[sought])
+        radius[sought], flags[sought] = self._measured(x[sought], y[sought], rows, sought)
         is_possible = (0 < given) & (given <= MAX_RADIUS * np.hypot(nx, ny))
         flags[~is_possible & ~np.isnan(given)] = GalvaeFlags.BAD_RADIUS
         flags[sought[np.isnan(radius[sought])]] = GalvaeFlags.NO_RADIUS
@@ -126,10 +142,12 @@ class CutoutMaker:
         flags[lost] = GalvaeFlags.BAD_POSITION
         return radius, flags
 
-    def _measured(self, x, y):
+    def _measured(self, x, y, rows, sought):
         """Radii of positions on the image, and what is said against them."""
         if not len(x):
             return np.zeros(0), np.zeros(0, dtype=np.int32)
+        if hasattr(self.sources, 'radius'):  # of a mosaic, measured with its detection
+            return self.sources.radius[rows][sought], self.sources.flags[rows][sought]
         # a catalogue with radii starts without what measures and detects
         from galvae_affiliated.sources.petrosian import measure_radii
         from galvae_affiliated.sources.sizes import measure_sizes
@@ -153,7 +171,7 @@ def open_cutouts(images, catalog, frame, *, radius=None, radius_unit=None, rende
     frame : `~galvae_affiliated.cutouts.ModelFrame`
     psf_fwhm : float, optional
         Seeing in arcsec, or in pixels where these have no known size; None takes it from the
-        stars of the field where radii are measured.
+        stars of the field where radii are measured, else from the header.
     **image_options
         See `read_field`.
 
@@ -178,16 +196,12 @@ def open_cutouts(images, catalog, frame, *, radius=None, radius_unit=None, rende
         positions.check_against(field.wcs, field.shape)
     seeing, sources = _seeing_in_pixels(psf_fwhm, field), None
     if table is None:
-        from galvae_affiliated.sources.detection import detect
-
-        table, sources = detect(field, psf_fwhm=seeing)
+        table, sources = _detected(field, seeing)
         positions = read_positions(table, radius=radius, radius_unit=radius_unit)
     elif np.isnan(positions.radius).any():
-        # neighbours have to be separated from the galaxy whose radius is measured
-        from galvae_affiliated.sources.detection import map_sources
-
-        sources = map_sources(field, psf_fwhm=seeing)
+        sources = _sources_at(field, positions, seeing)
     psf_r90 = np.nan if sources is None else sources.psf_r90
+    seeing = field.seeing if seeing is None and np.isnan(psf_r90) else seeing
     if seeing is not None:
         psf_r90 = psf_from_fwhm(seeing)[1]
     maker = CutoutMaker(field, positions, frame, rendering=rendering, sources=sources,
@@ -195,13 +209,33 @@ def open_cutouts(images, catalog, frame, *, radius=None, radius_unit=None, rende
     return maker, table
 
 
+def _detected(field, seeing):
+    """A table of the sources of a field, and what is known of them; large ones tile by tile."""
+    from galvae_affiliated.sources import mosaics
+    from galvae_affiliated.sources.detection import detect
+
+    find = mosaics.detect_tiled if mosaics.is_large(field.shape) else detect
+    return find(field, psf_fwhm=seeing)
+
+
+def _sources_at(field, positions, seeing):
+    """What is known of the sources at positions, from whose neighbours they are separated."""
+    from galvae_affiliated.sources import mosaics
+    from galvae_affiliated.sources.detection import map_sources
+
+    if not mosaics.is_large(field.shape):
+        return map_sources(field, psf_fwhm=seeing)
+    x, y = positions.pixels(field.wcs)
+    given = positions.radius_in_pixels(field.pixel_scale)
+    x = np.where(np.isnan(given), x, np.nan)
+    return mosaics.measure_tiled(field, x, y, psf_fwhm=seeing)
+
+
 def _seeing_in_pixels(psf_fwhm, field):
     """The seeing that was given, in pixels; None if none was."""
     if psf_fwhm is None:
         return None
-    if not (np.isfinite(psf_fwhm) and psf_fwhm > 0):
-        raise ValueError(f'psf_fwhm is {psf_fwhm}; expected a positive number of arcsec')
-    return float(psf_fwhm) / (field.pixel_scale or 1.0)
+    return check_fwhm(psf_fwhm) / (field.pixel_scale or 1.0)
 
 
 def read_field(images, frame, *, rendering=None, **image_options):
@@ -229,24 +263,28 @@ def read_field(images, frame, *, rendering=None, **image_options):
         Naming the image and what was expected; also for options beside `FieldImages`, and for
         bands that the model does not take.
     """
-    renderings = frame.flux_renderings(rendering)
     if not isinstance(images, FieldImages):
-        return FieldImages(images, band_sets=list(renderings.values()), typical=frame.typical,
+        band_sets, scales = frame.band_sets(rendering)
+        return FieldImages(images, band_sets=band_sets, scales=scales, typical=frame.typical,
                            **image_options)
     given = [name for name, value in image_options.items() if value is not None]
     if given:
         raise ValueError(f'{", ".join(given)} cannot be given with FieldImages, '
                          'which are read and calibrated already')
-    _rendering_of(images.bands, frame, rendering)
+    _rendering_of(images, frame, rendering)
     return images
 
 
-def _rendering_of(bands, frame, rendering):
-    """Name of the model's rendering of flux in some bands."""
-    known = frame.flux_renderings(rendering)
-    name = next((name for name, those in known.items() if those == tuple(bands)), None)
-    if name is None:
-        accepted = ' or '.join(','.join(reversed(those)) for those in known.values())
-        raise ValueError(f'the images are of the bands {",".join(reversed(bands))}; '
-                         f'this model takes {accepted}')
-    return name
+def _rendering_of(images, frame, rendering):
+    """Name of the model's rendering of flux by which the channels of a field enter."""
+    known = list(frame.flux_renderings(rendering))
+    # the field may have been opened for one of them
+    for some in [rendering] if rendering else [None, *known]:
+        names = list(frame.flux_renderings(some))
+        plan = plan_channels(images.given, *frame.band_sets(some))
+        if (plan.bands, plan.weights) == (images.plan.bands, images.plan.weights):
+            return names[plan.place]
+    wanted = plan_channels(images.given, *frame.band_sets(rendering))
+    raise ValueError(f'the channels of the field are {images.plan.channels}, from red to blue, as '
+                     f'it was opened for another model or rendering; the model {frame.name} takes '
+                     f'{wanted.channels}, scaled in its own way: open the field for it')

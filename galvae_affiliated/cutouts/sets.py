@@ -3,6 +3,7 @@
 
 import json
 import logging
+from collections import deque
 from itertools import islice
 from pathlib import Path
 
@@ -11,17 +12,20 @@ import numpy as np
 from galvae_affiliated._batches import CHUNK
 from galvae_affiliated._optional import import_optional
 from galvae_affiliated.cutouts.maker import CutoutMaker, read_field
+from galvae_affiliated.cutouts.resolution import check_fwhm
 from galvae_affiliated.cutouts.source import fingerprint_of
 from galvae_affiliated.cutouts.stack import join_stacks, unreadable_stack
+from galvae_affiliated.images.bands import plan_channels
 from galvae_affiliated.images.planes import split_bands
 from galvae_affiliated.images.units import pixel_area, stated_calibration
+from galvae_affiliated.sources.point_sources import psf_from_fwhm
 from galvae_affiliated.sources.positions import Positions
 
 __all__ = ['FitsFolder', 'FrameSet', 'ParquetSet', 'open_cutout_set']
 
 logger = logging.getLogger(__name__)
 FITS_SUFFIXES = ('.fits', '.fit', '.fts', '.fits.fz', '.fits.gz')
-SCALE_COLUMN = 'pixel_scale_arcsec'
+SCALE_COLUMN, BANDS_COLUMN = 'pixel_scale_arcsec', 'bands'
 
 
 def open_cutout_set(path, frame, *, bands=None, unit=None, zero_point=None, **options):
@@ -34,9 +38,10 @@ def open_cutout_set(path, frame, *, bands=None, unit=None, zero_point=None, **op
         A Parquet file, or a folder of FITS files.
     frame : `~galvae_affiliated.cutouts.ModelFrame`
     bands, unit, zero_point : optional
-        Of FITS cutouts; see `~galvae_affiliated.encode_catalog`.
+        Of FITS cutouts; see `~galvae_affiliated.encode_catalog`. One band may be that of grey
+        pictures.
     **options
-        ``pixel_scale``, ``already_scaled`` and ``rendering``; see
+        ``pixel_scale``, ``already_scaled``, ``rendering`` and ``psf_fwhm``; see
         `~galvae_affiliated.encode_cutout_set`.
 
     Returns
@@ -51,10 +56,11 @@ def open_cutout_set(path, frame, *, bands=None, unit=None, zero_point=None, **op
     path = Path(path)
     if path.is_dir():
         return FitsFolder(path, frame, bands=bands, unit=unit, zero_point=zero_point, **options)
-    if not (bands is None and unit is None and zero_point is None):
+    names = split_bands(bands)
+    if unit is not None or zero_point is not None or (names is not None and len(names) > 1):
         raise ValueError(f'{path}: bands, unit and zero_point go with FITS cutouts, '
                          'not with colour images')
-    return ParquetSet(path, frame, **options)
+    return ParquetSet(path, frame, bands=bands, **options)
 
 
 class ParquetSet:
@@ -67,7 +73,7 @@ class ParquetSet:
     ----------
     path : str or path
     frame : `~galvae_affiliated.cutouts.ModelFrame`
-    pixel_scale, already_scaled, rendering : optional
+    pixel_scale, already_scaled, rendering, bands, psf_fwhm : optional
         See `~galvae_affiliated.encode_cutout_set`.
 
     Raises
@@ -76,7 +82,10 @@ class ParquetSet:
         If there is no such file, or it has other columns.
     """
 
-    def __init__(self, path, frame, *, pixel_scale=None, already_scaled=False, rendering=None):
+    channels = ''  # known picture by picture
+
+    def __init__(self, path, frame, *, pixel_scale=None, already_scaled=False, rendering=None,
+                 bands=None, psf_fwhm=None):
         import pyarrow.parquet as pq
         from pyarrow import types
 
@@ -95,9 +104,12 @@ class ParquetSet:
             raise ValueError(f'{path}: there is no column {missing[0]!r}; expected id_str and '
                              f'image, there are {", ".join(schema.names[:12])}')
         self.path = Path(path)
-        self.composites = CompositeMaker(frame, pixel_scale=pixel_scale,
-                                         already_scaled=already_scaled, rendering=rendering)
+        self.composites = CompositeMaker(frame, pixel_scale=pixel_scale, bands=bands,
+                                         already_scaled=already_scaled, rendering=rendering,
+                                         psf_fwhm=psf_fwhm)
         self.columns = ['id_str', 'image']
+        if BANDS_COLUMN in schema.names and types.is_string(schema.field(BANDS_COLUMN).type):
+            self.columns.append(BANDS_COLUMN)
         if SCALE_COLUMN in schema.names:
             kind = schema.field(SCALE_COLUMN).type
             if not (types.is_floating(kind) or types.is_integer(kind) or types.is_null(kind)):
@@ -117,11 +129,14 @@ class ParquetSet:
         place = rows = None
         for part in slices:
             start, stop, _ = part.indices(len(self))
-            if start != place:
+            if place is not None and place < start and self._are_near(place, start):
+                deque(islice(rows, start - place), maxlen=0)
+            elif start != place:
                 rows = self._rows(start, self.columns)
             place = stop
             some = list(islice(rows, stop - start))
-            values = ([row.get(name) for row in some] for name in ('id_str', 'image', SCALE_COLUMN))
+            values = ([row.get(name) for row in some]
+                      for name in ('id_str', 'image', SCALE_COLUMN, BANDS_COLUMN))
             yield self.composites.stack(*values)
 
     def fingerprint(self):
@@ -130,15 +145,23 @@ class ParquetSet:
         metadata = json.dumps(self.file.metadata.to_dict(), default=str)
         return fingerprint_of(metadata, f'{about.st_size} {about.st_mtime_ns}')
 
-    def _rows(self, start, columns):
-        """Yield rows from ``start`` on as dicts; row groups that end before are not read."""
+    def _group_ends(self):
+        """(N,) int array: the row behind the last one of each row group."""
         about = self.file.metadata
         sizes = [about.row_group(i).num_rows for i in range(about.num_row_groups)]
-        ends = np.cumsum(sizes, dtype=int)
+        return np.cumsum(sizes, dtype=int)
+
+    def _are_near(self, row, other):
+        """Whether rows are of one row group: who has read so far skips those between."""
+        return len(np.unique(np.searchsorted(self._group_ends(), [row, other], 'right'))) == 1
+
+    def _rows(self, start, columns):
+        """Yield rows from ``start`` on as dicts; row groups that end before are not read."""
+        ends = self._group_ends()
         groups = np.flatnonzero(ends > start).tolist()
         if not groups:
             return
-        skipped = start - (ends[groups[0]] - sizes[groups[0]])
+        skipped = start - (ends[groups[0] - 1] if groups[0] else 0)
         for batch in self.file.iter_batches(CHUNK, row_groups=groups, columns=columns):
             yield from batch.slice(min(skipped, len(batch))).to_pylist()
             skipped -= min(skipped, len(batch))
@@ -155,8 +178,9 @@ class FrameSet:
     data : ``pandas.DataFrame`` of N rows
     image_column : str
     frame : `~galvae_affiliated.cutouts.ModelFrame`
-    pixel_scale, already_scaled, rendering : optional
-        See `~galvae_affiliated.encode_cutout_set`.
+    **options
+        ``pixel_scale``, ``already_scaled``, ``rendering``, ``bands`` and ``psf_fwhm``; see
+        `~galvae_affiliated.encode_cutout_set`.
 
     Raises
     ------
@@ -164,8 +188,9 @@ class FrameSet:
         If there is no such column, or it holds text.
     """
 
-    def __init__(self, data, image_column, frame, *, pixel_scale=None, already_scaled=False,
-                 rendering=None):
+    channels = ''
+
+    def __init__(self, data, image_column, frame, **options):
         from galvae_affiliated.cutouts.composites import CompositeMaker
 
         if image_column not in data.columns:
@@ -176,13 +201,15 @@ class FrameSet:
             raise ValueError(f'column {image_column!r} holds text, not images: Dask makes texts of '
                              'bytes in frames that it did not read from Parquet, unless '
                              "'dataframe.convert-string' is set to False")
-        self.composites = CompositeMaker(frame, pixel_scale=pixel_scale,
-                                         already_scaled=already_scaled, rendering=rendering)
+        self.composites = CompositeMaker(frame, **options)
         self.images = data[image_column]
         self.names = list(data['id_str'] if 'id_str' in data.columns else data.index)
         self.scales = np.full(len(data), np.nan)
         if SCALE_COLUMN in data.columns:
             self.scales = data[SCALE_COLUMN].to_numpy(dtype=float, na_value=np.nan)
+        self.bands = [None] * len(data)
+        if BANDS_COLUMN in data.columns:
+            self.bands = list(data[BANDS_COLUMN])
 
     def __len__(self):
         return len(self.images)
@@ -194,11 +221,13 @@ class FrameSet:
     def stacks(self, slices):
         """Yield a `~galvae_affiliated.CutoutStack` of each slice of rows."""
         for rows in slices:
-            yield self.composites.stack(self.ids(rows), self.images.iloc[rows], self.scales[rows])
+            yield self.composites.stack(self.ids(rows), self.images.iloc[rows],
+                                        self.scales[rows], self.bands[rows])
 
     def fingerprint(self):
-        """Hash of identifiers, images and pixel scales."""
-        return fingerprint_of(*self.ids(slice(None)), *map(repr, self.images), self.scales)
+        """Hash of identifiers, images, pixel scales and bands."""
+        return fingerprint_of(*self.ids(slice(None)), *map(repr, self.images), self.scales,
+                              *map(str, self.bands))
 
 
 class FitsFolder:
@@ -211,7 +240,7 @@ class FitsFolder:
     ----------
     path : str or path
     frame : `~galvae_affiliated.cutouts.ModelFrame`
-    pixel_scale, already_scaled, rendering, bands, unit, zero_point : optional
+    pixel_scale, already_scaled, rendering, bands, unit, zero_point, psf_fwhm : optional
         See `~galvae_affiliated.encode_cutout_set`.
 
     Raises
@@ -222,15 +251,18 @@ class FitsFolder:
     """
 
     def __init__(self, path, frame, *, pixel_scale=None, already_scaled=False, rendering=None,
-                 bands=None, unit=None, zero_point=None):
+                 bands=None, unit=None, zero_point=None, psf_fwhm=None):
         self.files = sorted(f for f in Path(path).iterdir()
                             if f.name.lower().endswith(FITS_SUFFIXES))
         if not self.files:
             raise ValueError(f'{path}: there is no FITS file in this folder')
-        split_bands(bands)
         pixel_area(None, pixel_scale)
-        some_bands = next(iter(frame.flux_renderings(rendering).values()))
-        stated_calibration(unit, zero_point, some_bands)
+        sets = frame.band_sets(rendering)
+        names = split_bands(bands)
+        plan = None if names is None else plan_channels(names, *sets)
+        self.channels = '' if plan is None else plan.channels
+        stated_calibration(unit, zero_point, sets[0][0] if plan is None else plan.bands)
+        self.psf_fwhm = None if psf_fwhm is None else check_fwhm(psf_fwhm)
         self.frame = frame
         self.already_scaled = already_scaled
         self.options = {'pixel_scale': pixel_scale, 'rendering': rendering, 'bands': bands,
@@ -252,7 +284,8 @@ class FitsFolder:
 
     def fingerprint(self):
         """Hash of name, size and time of each file."""
-        about = [(file.name, file.stat()) for file in self.files]
+        about = [(file.name, file.stat() if file.exists() else file.lstat())
+                 for file in self.files]
         return fingerprint_of(*(f'{name} {stat.st_size} {stat.st_mtime_ns}\n'
                                 for name, stat in about))
 
@@ -260,7 +293,7 @@ class FitsFolder:
         """`~galvae_affiliated.CutoutStack` of one file."""
         try:
             field = read_field(path, self.frame, **self.options)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OSError) as error:
             self._unreadable.add(path)
             if len(self._unreadable) == len(self):
                 raise ValueError(f'no file of the folder can be read: {error}') from None
@@ -272,8 +305,12 @@ class FitsFolder:
         radius = min(ny, nx) / self.frame.field_of_view if is_scaled else np.nan
         x, y, radius = (np.array([value]) for value in ((nx - 1) / 2, (ny - 1) / 2, radius))
         positions = Positions(x, y, None, radius, None)
-        rendering = self.options['rendering']
-        return CutoutMaker(field, positions, self.frame, rendering=rendering).stack()
+        seeing = field.seeing
+        if self.psf_fwhm is not None:
+            seeing = self.psf_fwhm / (field.pixel_scale or 1.0)
+        star = np.nan if seeing is None else psf_from_fwhm(seeing)[1]
+        return CutoutMaker(field, positions, self.frame, psf_r90=star,
+                           rendering=self.options['rendering']).stack()
 
 
 def _identifier(name):

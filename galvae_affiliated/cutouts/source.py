@@ -48,6 +48,9 @@ class CutoutSource(Protocol):
             Of each slice.
         """
 
+    channels: str
+    """Bands of the model's channels, see `~galvae_affiliated.CutoutStack`; '' if rows differ."""
+
     def fingerprint(self):
         """str : The same for the same cutouts; options of how they are read may not be in it."""
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from galvae_affiliated.cutouts._cutter import empty_flags
+from galvae_affiliated.cutouts._grey import GREY, grey_rows
 from galvae_affiliated.flags import UNMEASURED, GalvaeFlags
 
 __all__ = ['CutoutStack']
@@ -36,6 +37,9 @@ class CutoutStack:
         Side of a pixel of the image in arcsec; NaN where not known.
     resolution : (N,) float array
         petroR90 over that of a point source in the image; NaN where not known.
+    bands : (N,) array of str
+        What the channels hold from red to blue, such as 'i,r,g', 'r,r,r', 'z,z+g,g' or
+        'grey,grey,grey'; empty where three bands are not known by name.
     """
 
     data: np.ndarray
@@ -44,6 +48,7 @@ class CutoutStack:
     radius: np.ndarray = field(default=None)
     pixel_scale: np.ndarray = field(default=None)
     resolution: np.ndarray = field(default=None)
+    bands: np.ndarray = field(default=None)
 
     def __post_init__(self):
         shape = np.shape(self.data)
@@ -52,7 +57,9 @@ class CutoutStack:
         for name in ('radius', 'pixel_scale', 'resolution'):
             if getattr(self, name) is None:
                 object.__setattr__(self, name, np.full(shape[0], np.nan))
-        for name in ('rendering', 'flags', 'radius', 'pixel_scale', 'resolution'):
+        if self.bands is None:
+            object.__setattr__(self, 'bands', np.full(shape[0], ''))
+        for name in ('rendering', 'flags', 'radius', 'pixel_scale', 'resolution', 'bands'):
             if len(getattr(self, name)) != shape[0]:
                 raise ValueError(f'{name} has {len(getattr(self, name))} values '
                                  f'for {shape[0]} cutouts')
@@ -82,6 +89,13 @@ class CutoutStack:
         """(N,) bool array: rows that can be encoded."""
         return (self.flags & UNMEASURED) == 0
 
+    @property
+    def n_bands(self):
+        """(N,) int array : Bands that the three channels are made of, at most three."""
+        texts, place = np.unique(self.bands, return_inverse=True)
+        numbers = [len({*text.replace('+', ',').split(',')}) if text else 3 for text in texts]
+        return np.array(numbers, dtype=int)[place.ravel()]
+
     @classmethod
     def from_composites(cls, images, *, rendering='composite'):
         """
@@ -90,7 +104,9 @@ class CutoutStack:
         Parameters
         ----------
         images : (N, 3, grid, grid) or (N, grid, grid, 3) array
-            8-bit (of type uint8), or floats in [0, 1]; NaN where missing.
+            8-bit (of type uint8), or floats in [0, 1]; NaN where missing. Grey ones may be
+            (N, 1, grid, grid), or (N, grid, grid) unless N is three, or have three equal channels:
+            they get the flag FEW_BANDS.
         rendering : str, optional
             Name of the model's rendering of such composites.
 
@@ -106,12 +122,22 @@ class CutoutStack:
         """
         images = np.asarray(images)
         _check_composites(images)
-        if images.ndim == 4 and images.shape[1] != 3 and images.shape[-1] == 3:
+        if images.ndim == 3 and images.shape[1] == images.shape[2]:
+            if len(images) == 3:
+                raise ValueError(f'cutouts have shape {images.shape}, which may be one image in '
+                                 'color, images[None], or three grey ones, images[:, None]')
+            images = images[:, None]
+        if images.ndim == 4 and images.shape[1] not in (1, 3) and images.shape[-1] in (1, 3):
             images = np.moveaxis(images, -1, 1)
+        if images.ndim == 4 and images.shape[1] == 1:
+            images = np.repeat(images, 3, axis=1)
         scale = 255.0 if images.dtype == np.uint8 else 1.0
         data = images.astype(np.float32) / np.float32(scale)
         stack = cls(data, np.full(len(data), rendering), np.zeros(len(data), dtype=np.int32))
-        return replace(stack, flags=empty_flags(data).astype(np.int32))
+        flags = empty_flags(data).astype(np.int32)
+        is_grey = grey_rows(data) & (flags == 0)
+        flags[is_grey] |= GalvaeFlags.FEW_BANDS
+        return replace(stack, flags=flags, bands=np.where(is_grey, GREY, ''))
 
 
 def _check_composites(images):

@@ -13,8 +13,8 @@ __all__ = ['encode_partition', 'partition_meta']
 
 
 def encode_partition(frame, model=None, *, image_column='image', pixel_scale=None,
-                     already_scaled=False, rendering=None, outputs=None, engine=None,
-                     **options):
+                     already_scaled=False, rendering=None, bands=None, psf_fwhm=None,
+                     outputs=None, engine=None, **options):
     """
     Encode the cutouts of a pandas frame: N rows in, N rows out, in the same order.
 
@@ -25,14 +25,14 @@ def encode_partition(frame, model=None, *, image_column='image', pixel_scale=Non
     Parameters
     ----------
     frame : ``pandas.DataFrame`` of N rows
-        With 8-bit colour images as Galaxy Zoo's Parquet sets hold them: the
-        bytes of a JPEG or PNG, or a struct with ``bytes``. A column
-        ``pixel_scale_arcsec`` is heeded row by row.
+        With 8-bit images, in color or grey, as Galaxy Zoo's Parquet sets hold them: the
+        bytes of a JPEG or PNG, or a struct with ``bytes``. Columns
+        ``pixel_scale_arcsec`` and ``bands`` (of grey ones) are heeded row by row.
     model : str, path or `~galvae_affiliated.ModelBundle`, optional
         The model: a name, a file that all workers see, or what `share_model`
         returned. A ModelBundle works too, but is sent along with every partition.
     image_column : str, optional
-    pixel_scale, already_scaled, rendering : optional
+    pixel_scale, already_scaled, rendering, bands, psf_fwhm : optional
         See `~galvae_affiliated.encode_cutout_set`; the scale is in arcsec.
     outputs : `~galvae_affiliated.Outputs`, optional
     engine : `~galvae_affiliated.Engine`, optional
@@ -68,7 +68,8 @@ def encode_partition(frame, model=None, *, image_column='image', pixel_scale=Non
     model = resident_model(model)
     engine = worker_engine(engine)
     source = FrameSet(frame, image_column, model.frame, pixel_scale=pixel_scale,
-                      already_scaled=already_scaled, rendering=rendering)
+                      already_scaled=already_scaled, rendering=rendering, bands=bands,
+                      psf_fwhm=psf_fwhm)
     kept = frame.drop(columns=image_column)
     taken = [name for name in outputs.names(model) if name in kept.columns]
     if taken:

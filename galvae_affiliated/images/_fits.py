@@ -4,12 +4,13 @@
 import os
 import re
 import warnings
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 
+from galvae_affiliated.images._containers import plain_fits
 from galvae_affiliated.images._lazy import (
     MappedImage,
     MissingPixels,
@@ -18,6 +19,7 @@ from galvae_affiliated.images._lazy import (
     is_undefined,
 )
 from galvae_affiliated.images._masks import undefined_planes
+from galvae_affiliated.images.seeing import SEEING_KEYWORDS
 from galvae_affiliated.images.units import ZERO_POINT_KEYWORDS
 
 # names of the image itself, and of what accompanies it
@@ -32,8 +34,9 @@ OTHERS = ('BKG', 'BACKGROUND', 'SKY', 'EXP', 'EXPTIME', 'EXPMAP', 'EXPOSURE', 'C
           'NSAMP', 'TIME', 'SEG', 'SEGM', 'SEGMENTATION', 'SEGMAP', 'THUMBNAIL', 'PREVIEW',
           'DEPTH', 'FLAT', 'BIAS', 'DARK')
 COMPANIONS = {*MASKS, *WEIGHTS, *OTHERS}
-INHERITED = ('BUNIT', *ZERO_POINT_KEYWORDS, 'FLUXMAG0', 'PHOTFLAM', 'PHOTPLAM', 'SURVEY',
-             'FILTER', 'BAND', 'TELESCOP', 'INSTRUME')
+INHERITED = ('BUNIT', *ZERO_POINT_KEYWORDS, 'FLUXMAG0', 'PHOTFLAM', 'PHOTPLAM', 'EXPTIME',
+             'D001OUUN', 'SURVEY',
+             'FILTER', 'BAND', 'TELESCOP', 'INSTRUME', *SEEING_KEYWORDS)
 SMALL = 2 ** 20  # pixels; smaller images are read as a whole
 
 
@@ -71,11 +74,14 @@ def open_fits(path, **options):
     Anything that is no FITS file is refused by name, a file that is cut short included.
     """
     hdus = failure = None
+    sources = ExitStack()
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter('always')
-            hdus = fits.open(path, **options)
+            hdus = fits.open(sources.enter_context(plain_fits(path)), **options)
             len(hdus)  # reads the headers of all extensions
+            for hdu in hdus:
+                _mend_cards(hdu.header)
         failure = next((w.message for w in caught if 'truncated' in str(w.message)), None)
     except FileNotFoundError:
         raise FileNotFoundError(f'{path}: there is no such file') from None
@@ -88,6 +94,16 @@ def open_fits(path, **options):
     finally:
         if hdus is not None:
             hdus.close()
+        sources.close()
+
+
+def _mend_cards(header):
+    """Make those cards text whose values are no value, such as a nan without quotes."""
+    for key in {*INHERITED, *header['BAND*']} & {*header}:
+        try:
+            header[key]
+        except fits.VerifyError:
+            header.cards[key].verify('silentfix')
 
 
 def choose_hdu(hdus, extension, band, path):
@@ -143,7 +159,7 @@ def inherited_header(hdus, hdu):
     own = set() if hdus[0].header.get('NAXIS', 0) == 0 else {'BUNIT', *ZERO_POINT_KEYWORDS}
     for key in INHERITED:
         if key in primary and key not in header and key not in own:
-            result[key] = primary[key]
+            result[key] = (primary[key], primary.comments[key])
     return result
 
 

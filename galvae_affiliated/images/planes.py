@@ -3,12 +3,12 @@
 
 import os
 import re
+import sys
 import warnings
 from dataclasses import dataclass, replace
 
 import astropy.units as u
 import numpy as np
-from astropy.nddata import NDData
 from astropy.wcs import WCS, FITSFixedWarning
 
 from galvae_affiliated.exceptions import GalvaeWarning
@@ -23,6 +23,8 @@ from galvae_affiliated.images._fits import (
 )
 from galvae_affiliated.images._lazy import LazyImage, is_undefined
 from galvae_affiliated.images._masks import has_planes, is_binary, named_planes
+from galvae_affiliated.images.bands import is_band
+from galvae_affiliated.images.seeing import header_seeing
 from galvae_affiliated.images.units import (
     PLAUSIBLE_SCALES,
     header_unit,
@@ -52,6 +54,8 @@ class Plane:
         What to call the source in a message.
     not_understood : str or None
         The unit that the source states and nobody understands.
+    seeing : `~galvae_affiliated.images.seeing.StatedSeeing` or None
+        What the header states of it.
     """
 
     data: np.ndarray
@@ -61,6 +65,7 @@ class Plane:
     bad: np.ndarray | None = None
     origin: str = 'array'
     not_understood: str | None = None
+    seeing: object = None
 
 
 def read_planes(images, bands=None):
@@ -100,11 +105,17 @@ def read_planes(images, bands=None):
 
 
 def split_bands(bands):
+    """Names of bands as a list, of 'g,r,z' and 'grz' too; None where none are given."""
     if bands is None:
         return None
-    names = [b.strip() for b in (bands.split(',') if isinstance(bands, str) else bands)]
-    if len(names) == 1 and len(names[0]) == 3:
-        names = list(names[0])
+    if isinstance(bands, u.Quantity) and bands.isscalar:
+        bands = [bands]
+    names = [str(b).strip() for b in (bands.split(',') if isinstance(bands, str) else bands)]
+    if len(names) == 1 and not is_band(names[0]):
+        letters = list(names[0])
+        # those of a model may have names of its own
+        if len(letters) == len({*letters}) == 3 or (letters and all(map(is_band, letters))):
+            names = letters
     if len(set(names)) != len(names):
         raise ValueError(f'a band is named twice in {names}')
     return names
@@ -113,13 +124,19 @@ def split_bands(bands):
 def _single_plane(source, band, bands=()):
     """The plane of one band."""
     plane, header = _open_source(source, band)
-    while plane.data.ndim > 2 and plane.data.shape[0] == 1:  # an axis of one frequency, or time
-        bad = None if plane.bad is None else plane.bad[0]
-        plane = replace(plane, data=plane.data[0], bad=bad)
+    plane = _without_axes(plane)
     _check_band(header, band, bands, plane.origin)
     if plane.data.ndim != 2:
         raise ValueError(f'{plane.origin}: the image of band {band} has shape {plane.data.shape}; '
                          'expected (ny, nx)')
+    return plane
+
+
+def _without_axes(plane):
+    """A plane without axes of one frequency, or time."""
+    while plane.data.ndim > 2 and plane.data.shape[0] == 1:
+        bad = None if plane.bad is None else plane.bad[0]
+        plane = replace(plane, data=plane.data[0], bad=bad)
     return plane
 
 
@@ -133,9 +150,17 @@ def _planes_of_one(source, bands):
     stated = _header_bands(header)
     cube, bands = _planes_that_are_named(cube, bands, stated)
     if bands is None:
+        single = _without_axes(cube)
+        bands = _header_filter(header) if single.data.ndim == 2 else None
+    if bands is None:
         raise ValueError(f'{cube.origin}: expected the names of the bands, '
                          'such as bands=["g", "r", "z"]')
-    if cube.data.ndim == 2 and len(bands) > 1:
+    if len(bands) == 1:
+        cube = _without_axes(cube)
+        _check_band(header, bands[0], bands, cube.origin)
+        if cube.data.ndim == 2:
+            return {bands[0]: cube}
+    if cube.data.ndim == 2:
         raise ValueError(f'{cube.origin}: expected planes or extensions of '
                          f'{", ".join(bands)}, found one image only')
     if cube.data.ndim != 3 or len(cube.data) != len(bands):
@@ -156,6 +181,17 @@ def _header_bands(header):
     while f'BAND{len(names)}' in header:
         names.append(str(header[f'BAND{len(names)}']).strip())
     return names if len(names) > 1 else None
+
+
+def _header_filter(header):
+    """[band] of an image of one band whose header names it; None if it does not."""
+    for key in ('FILTER', 'BAND'):
+        text = '' if header is None else str(header.get(key) or '').strip()
+        # 'r DECam SDSS c0002 6415.0 1480.0'
+        for name in (text, *text.split()[:1]):
+            if is_band(name):
+                return [name]
+    return None
 
 
 def _planes_that_are_named(cube, bands, stated):
@@ -199,7 +235,7 @@ def _open_source(source, band):
         return _open_file(os.fspath(source), band)
     if isinstance(source, Plane):
         return source, None
-    if isinstance(source, NDData):
+    if _is_nddata(source):
         return _open_nddata(source)
     if isinstance(source, tuple) and len(source) == 2:
         raise TypeError('an image is a tuple; '
@@ -235,7 +271,9 @@ def _open_nddata(image):
         bad = is_undefined(image.uncertainty.array) | (False if bad is None else bad)
     wcs = _usable_wcs(image.wcs, origin) if getattr(image.wcs, 'has_celestial', False) else None
     zero_point = zero_point if unit is None else None
-    return Plane(data, unit, zero_point, wcs, bad, origin, _not_understood(header, unit)), header
+    plane = Plane(data, unit, zero_point, wcs, bad, origin, _not_understood(header, unit),
+                  header_seeing(header))
+    return plane, header
 
 
 def _not_understood(header, unit):
@@ -255,6 +293,12 @@ def _truth_of_mask(mask, header, origin):
                          'where there are no data, or the names of its planes in the header '
                          '(MP_*)')
     return mask != 0
+
+
+def _is_nddata(source):
+    """Whether a source is NDData; nobody has any unless the class was imported."""
+    module = sys.modules.get('astropy.nddata')
+    return module is not None and isinstance(source, module.NDData)
 
 
 def _is_path(source):
@@ -281,7 +325,8 @@ def _open_file(path, band):
         # while the file is open: tables of distortions are in it
         wcs = _header_wcs(header, hdus, path)
     unit, zero_point = header_unit(header)
-    plane = Plane(data, unit, zero_point, wcs, bad, str(path), _not_understood(header, unit))
+    plane = Plane(data, unit, zero_point, wcs, bad, str(path), _not_understood(header, unit),
+                  header_seeing(header))
     return plane, header
 
 

@@ -33,6 +33,9 @@ PER_TIME = ('/s', '/sec', '/second', '/seconds', 's-1', '.s-1', '*s-1', '**-1s')
 # a value of a pixel is one a pixel, whether or not it says so
 PER_PIXEL = re.compile(r'\s*(/\s*(pixels?|pix|px)\b|[\s*.](pixel|pix|px)\s*(\*\*|\^)?\s*-\s*1)\s*$',
                        re.IGNORECASE)
+# powers that take for ever to compute: of four digits and more (but '3631 Jy'), or of powers
+ENDLESS_POWER = re.compile(r'(?<![\d.])(?<!^)\d{4,}|(\*\*|\^)[^A-Za-z/]*(\*\*|\^)')
+LONGEST_UNIT = 100  # letters
 ZERO_POINT_KEYWORDS = ('MAGZERO', 'MAGZPT', 'MAGZP', 'MAG_ZP', 'ZEROPNT', 'ZEROPOINT', 'ZPT', 'ZP',
                        'PHOTZP')
 # AB magnitudes of one count that a telescope can have; headers hold 0, -1, 99 where none is known
@@ -67,9 +70,10 @@ def flux_factor(unit):
     for area, per_area in ((u.dimensionless_unscaled, False), (u.arcsec ** 2, True)):
         try:
             flux = (1.0 * unit * area).to_value(u.Jy, u.zero_point_flux(3631 * u.Jy))
-            return float(flux / NANOMAGGY), per_area
         except u.UnitsError:  # magnitudes raise others than UnitConversionError
             continue
+        if 0 < flux < math.inf:
+            return float(flux / NANOMAGGY), per_area
     raise ValueError(f"'{unit}' is not a flux unit; expected nanomaggies ('nmgy'), a flux density "
                      "such as 'uJy', one per solid angle such as 'MJy/sr', or counts with "
                      'a zero point')
@@ -100,6 +104,9 @@ def parse_unit(value):
     text = PER_PIXEL.sub('', text)
     if _is_counts(text):
         return None
+    if len(text) > LONGEST_UNIT or ENDLESS_POWER.search(text):
+        raise ValueError(f"'{text[:LONGEST_UNIT]}' is not a unit; expected one such as 'nmgy', "
+                         "'uJy' or 'MJy/sr'")
     # the names of photometry are not enabled by default
     with u.add_enabled_units(u.photometric), warnings.catch_warnings():
         warnings.simplefilter('ignore', u.UnitsWarning)
@@ -185,10 +192,20 @@ def unknown_unit(header):
     return None
 
 
-def _is_rate(header):
-    """Whether the header's unit is counts a second."""
+def _seconds_of_counts(header):
+    """
+    Over how many seconds counts were summed: one where they are a rate, 0 where nobody knows.
+
+    Images that AstroDrizzle made say in a keyword of its own that they are a rate, whatever
+    BUNIT says; others in electrons are a sum over the exposure.
+    """
     text = _bunit(header).lower().replace(' ', '')
-    return _is_counts(text) and text.endswith(PER_TIME)
+    if text and not _is_counts(text):
+        return 0
+    if text.endswith((*PER_TIME, 'cps')) or str(header.get('D001OUUN')).strip() == 'cps':
+        return 1
+    exposure = header.get('EXPTIME')
+    return exposure if text and _is_number(exposure) and exposure > 0 else 0
 
 
 def _bunit(header):
@@ -207,8 +224,10 @@ def _header_zero_point(header):
         warnings.warn(f'{key} = {value} in the header is no AB magnitude of one count, which is '
                       f'from {low:g} to {high:g}; it is not used', GalvaeWarning, stacklevel=2)
     flam, pivot = header.get('PHOTFLAM'), header.get('PHOTPLAM')  # of HST, for counts a second
-    if _is_number(flam) and _is_number(pivot) and flam > 0 and pivot > 0 and _is_rate(header):
+    seconds = _seconds_of_counts(header)
+    if _is_number(flam) and _is_number(pivot) and flam > 0 and pivot > 0 and seconds:
         value = -2.5 * math.log10(flam) - 5 * math.log10(pivot) - 2.408
+        value += 2.5 * math.log10(seconds)
         return value if low <= value <= high else None
     flux = header.get('FLUXMAG0')  # of HSC and LSST: counts of magnitude zero
     if _is_number(flux) and flux > 0 and low <= 2.5 * math.log10(flux) <= high:

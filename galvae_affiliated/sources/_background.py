@@ -4,8 +4,9 @@
 import numpy as np
 
 BOX, COARSE_BOX = 64, 128  # pixels; a galaxy that is larger than a box is masked first
-LARGE_SMOOTHING, LARGE_LIGHT = 4, 0.4  # pixels; units of the noise: light that is masked
-GROWTH = 6  # pixels that a mask grows by
+BLOCK = 4  # pixels a side, over which light is averaged to see what is broad
+LARGE_LIGHT = 0.4  # units of the noise of a pixel: mean of 3 x 3 blocks above which it is masked
+GROWTH = 2  # blocks that a mask grows by
 
 
 def local_background(image):
@@ -23,35 +24,77 @@ def local_background(image):
     noise : float
         Zero where there is none.
     """
-    from scipy import ndimage
-
     missing = ~np.isfinite(image)
     if missing.all():
         return np.zeros(image.shape, dtype=np.float32), 0.0
-    filled = np.ascontiguousarray(np.where(missing, 0.0, image), dtype=np.float32)
-    coarse = _measured(filled, missing, COARSE_BOX)
-    noise = float(coarse.globalrms)
-    if not noise > 0:
-        return coarse.back(), 0.0
+    filled = np.ascontiguousarray(np.where(missing, np.float32(0.0), image), dtype=np.float32)
     # what is broad and brighter than the noise is a galaxy, or the halo of a star: no background
-    light = np.where(missing, 0.0, filled - coarse.back())
-    smooth = ndimage.uniform_filter(light, 2 * LARGE_SMOOTHING + 1)
-    masked = ndimage.maximum_filter(smooth > LARGE_LIGHT * noise, 2 * GROWTH + 1) | missing
+    masked = _broad_light(filled, missing) | missing
     if masked.all():
-        return coarse.back(), noise
+        masked = missing
     fine = _measured(filled, masked, BOX)
-    return fine.back(), float(fine.globalrms) or noise
+    return fine.back(), float(fine.globalrms)
+
+
+def _broad_light(image, missing):
+    """(ny, nx) bool array: pixels of broad light, seen in blocks, and a margin around it."""
+    from scipy import ndimage
+
+    blocks = block_means(image, BLOCK)
+    unknown = block_means(missing.astype(np.float32), BLOCK) > 0
+    if unknown.all():
+        return np.zeros(image.shape, dtype=bool)
+    coarse = _measured(blocks, unknown, COARSE_BOX // BLOCK)
+    light = np.where(unknown, np.float32(0.0), blocks - coarse.back())
+    broad = ndimage.uniform_filter(light, 3) > LARGE_LIGHT * BLOCK * coarse.globalrms
+    broad = ndimage.binary_dilation(broad, np.ones((3, 3)), iterations=GROWTH)
+    return from_blocks(broad, BLOCK, image.shape)
+
+
+def block_means(image, side):
+    """
+    Means of square blocks of an image.
+
+    Parameters
+    ----------
+    image : (ny, nx) float32 array
+    side : int
+        Of a block, in pixels.
+
+    Returns
+    -------
+    means : (ceil(ny / side), ceil(nx / side)) float32 array
+        What is beyond the image repeats its border.
+    """
+    short = [-length % side for length in image.shape]
+    if any(short):
+        image = np.pad(image, [(0, n) for n in short], mode='edge')
+    # first whole rows are added, which are contiguous
+    total = image[::side].copy()
+    for i in range(1, side):
+        total += image[i::side]
+    return total.reshape(len(total), -1, side).sum(axis=2) / np.float32(side * side)
+
+
+def from_blocks(values, side, shape):
+    """(ny, nx) array: the value of its block for each pixel."""
+    return values.repeat(side, axis=0)[:shape[0]].repeat(side, axis=1)[:, :shape[1]]
 
 
 def level_between(image, sources):
     """
-    (ny, nx) float32 array: the level of an image between its sources; zero if it is not known.
+    The level of an image between its sources, from boxes.
 
     Parameters
     ----------
     image : (ny, nx) float32 array
         NaN where missing.
     sources : (ny, nx) bool array
+
+    Returns
+    -------
+    level : (ny, nx) float32 array
+        Zero if it is not known.
     """
     mask = ~np.isfinite(image) | sources
     if mask.all():

@@ -5,48 +5,75 @@ import heapq
 
 import numpy as np
 
+from galvae_affiliated.sources._pieces import highest_of_pairs
+
 # What makes a piece a source of its own beside another, any of them: how far the peak stands out
 # of the saddle, in units of the saddle's brightness; how far the lower peak does, in units of the
 # noise; and the share of the light of both that the fainter holds. From simulated fields and the
 # demo's (benchmarks/bench_fields.py): knots and arms of spirals hold little light, and stand out
 # less than stars and companions do.
-SEPARATE = ((1.5, 4.8, 0.0), (0.75, 8.0, 0.2), (0.15, 12.0, 0.3))
+SEPARATE = ((1.5, 4.2, 0.0), (0.75, 8.0, 0.2), (0.15, 12.0, 0.3))
+# the same where the saddle is hardly brighter than the noise: there are no bright knots so far out
+OUTSIDE, OUTSIDE_CONTRAST, OUTSIDE_DEPTH = 10.0, 0.8, 4.6
+LEAST_DEPTH = 4.2
+ROUNDS = 8  # of joining what noise has cut
 
 
-def merge_pieces(labels, smooth, noise):
+def merge_pieces(flux, peak, pairs, saddles, noise):
     """
     Join what no real saddle divides.
 
-    The faintest piece is compared with all that touch it, and joined to the one across the highest
-    saddle among those that it does not stand out of; then the next. So the arms of a spiral are
-    compared with its middle too, not with one another alone (a switch on the contrast as that of
-    Bertin & Arnouts 1996, A&AS 117, 393, after the whole has been cut at every peak).
+    First what noise alone has cut. Then the faintest piece is compared with all that touch it,
+    and joined to the one across the highest saddle among those that it does not stand out of;
+    then the next. So the arms of a spiral are compared with its middle too, not with one another
+    alone (a switch on the contrast as that of Bertin & Arnouts 1996, A&AS 117, 393, after the
+    whole has been cut at every peak).
 
     Parameters
     ----------
-    labels : (ny, nx) int array
-        Zero for sky, pieces from one without a gap.
-    smooth : (ny, nx) array
-        The smoothed image, without background.
+    flux, peak : (n_pieces + 1,) float arrays
+        Sum and maximum of the smoothed image, without background, over each piece; the first is
+        not used.
+    pairs, saddles : (2, K) int array, (K,) float array
+        See `~galvae_affiliated.sources._pieces.cut_at_peaks`.
     noise : float
-        Of its pixels.
+        Of a pixel of the smoothed image.
 
     Returns
     -------
     number : (n_pieces + 1,) int array
         The source of each piece, from one without a gap; zero for zero.
     """
-    n = int(labels.max())
-    flat, values = labels.ravel(), smooth.ravel()
-    inside = np.flatnonzero(flat)
-    flux = np.bincount(flat[inside], values[inside], n + 1)
-    peak = np.full(n + 1, -np.inf)
-    np.maximum.at(peak, flat[inside], values[inside])
-    beside = [{} for _ in range(n + 1)]
-    for a, b, saddle in zip(*(part.tolist() for part in _saddles(labels, smooth))):
+    owner, flux, peak, pairs, saddles = _join_noise(flux, peak, pairs, saddles, noise)
+    beside = [{} for _ in flux]
+    for a, b, saddle in zip(*pairs.tolist(), saddles.tolist()):
         beside[a][b] = beside[b][a] = saddle
-    owner = _join(flux.tolist(), peak.tolist(), beside, noise)
+    owner = _join(flux.tolist(), peak.tolist(), beside, noise)[owner]
     return np.unique(owner, return_inverse=True)[1]
+
+
+def _join_noise(flux, peak, pairs, saddles, noise):
+    """The same after pieces that do not stand out of the noise have joined their higher ones."""
+    n = len(flux)
+    owner, everyone = np.arange(n), np.arange(n)
+    for _ in range(ROUNDS):
+        first, second = np.concatenate([pairs, pairs[::-1]], axis=1)
+        heights = np.concatenate([saddles, saddles])
+        # of the neighbours the one across the highest saddle comes last and stays
+        order = np.argsort(heights, kind='stable')
+        best, saddle = everyone.copy(), np.full(n, -np.inf)
+        best[first[order]], saddle[first[order]] = second[order], heights[order]
+        higher = (peak[best] > peak) | ((peak[best] == peak) & (best < everyone))
+        up = np.where(higher & (peak - saddle < LEAST_DEPTH * noise), best, everyone)
+        if (up == everyone).all():
+            break
+        while not np.array_equal(up[up], up):
+            up = up[up]
+        owner, flux = up[owner], np.bincount(up, flux, n)
+        pairs = np.sort(up[pairs], axis=0)
+        apart = pairs[0] != pairs[1]
+        pairs, saddles = highest_of_pairs(pairs[0, apart] * n + pairs[1, apart], saddles[apart], n)
+    return owner, flux, peak, pairs, saddles
 
 
 def _join(flux, peak, beside, noise):
@@ -84,36 +111,7 @@ def is_separate(flux, other_flux, peak, other_peak, saddle, noise):
     share = min(flux, other_flux) / max(flux + other_flux, noise)
     small = peak if flux <= other_flux else other_peak
     low, small = depth / max(saddle, noise), (small - saddle) / max(saddle, noise)
+    if small > OUTSIDE_CONTRAST and saddle < OUTSIDE * noise and depth > OUTSIDE_DEPTH * noise:
+        return True
     return any((low if part else small) > contrast and depth > significance * noise
                and share >= part for contrast, significance, part in SEPARATE)
-
-
-def _saddles(labels, smooth):
-    """Pairs of pieces that touch, and the highest way from one to the other."""
-    n = int(labels.max()) + 1
-    keys, heights = [], []
-    for here, there in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:]),
-                        (np.s_[:-1, :-1], np.s_[1:, 1:]), (np.s_[:-1, 1:], np.s_[1:, :-1])):
-        one, other = labels[here], labels[there]
-        touch = (one != other) & (one > 0) & (other > 0)
-        a, b = one[touch].astype(np.int64), other[touch].astype(np.int64)
-        keys.append(np.minimum(a, b) * n + np.maximum(a, b))
-        heights.append(np.minimum(smooth[here][touch], smooth[there][touch]))
-    pairs, place = np.unique(np.concatenate(keys), return_inverse=True)
-    saddle = np.full(len(pairs), -np.inf)
-    np.maximum.at(saddle, place, np.concatenate(heights))
-    return pairs // n, pairs % n, saddle
-
-
-def shared_borders(labels):
-    """(N,) float array: share of the border of each source that is another's, not the sky's."""
-    n = int(labels.max()) + 1
-    shared, all_of = np.zeros(n), np.zeros(n)
-    for here, there in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
-        one, other = labels[here], labels[there]
-        touch = one != other
-        a, b = one[touch], other[touch]
-        for own, opposite in ((a, b), (b, a)):
-            all_of += np.bincount(own, minlength=n)
-            shared += np.bincount(own, opposite > 0, n)
-    return (shared / np.maximum(all_of, 1))[1:]

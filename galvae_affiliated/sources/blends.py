@@ -10,7 +10,7 @@ MIN_BORDER = 0.2
 MAX_DISTANCE = 3.5
 
 
-def blended_sources(labels, light, x, y, half_light):
+def blended_sources(borders, flux, x, y, half_light):
     """
     Which sources lie on one of ten times their light, and touch it along a fifth of their border.
 
@@ -19,39 +19,42 @@ def blended_sources(labels, light, x, y, half_light):
 
     Parameters
     ----------
-    labels : (ny, nx) int array
-        The source that each pixel belongs to, its place plus one; zero for sky.
-    light : (ny, nx) float array
-        Above the background.
-    x, y, half_light : (N,) float arrays
-        Centroids and half-light radii in pixels.
+    borders : tuple of (K,) int arrays
+        See `~galvae_affiliated.sources._segments.border_pairs`.
+    flux, x, y, half_light : (N,) float arrays
+        Light above the background, centroids and half-light radii in pixels.
 
     Returns
     -------
     is_blended : (N,) bool array
     """
-    n = int(labels.max()) + 1
-    flux = np.bincount(labels.ravel(), np.where(np.isfinite(light), light, 0.0).ravel(), n)
-    border = np.zeros(n)
-    shared = []
-    for own, other in _neighbours(labels):
-        is_border = (own != other) & (own > 0)
-        border += np.bincount(own[is_border], minlength=n)
-        touches = is_border & (other > 0)
-        # one number for both
-        shared.append(own[touches].astype(np.int64) * n + other[touches])
-    pairs, count = np.unique(np.concatenate(shared), return_counts=True)
-    own, other = np.divmod(pairs, n)
-    found = (flux[own] < MAX_LIGHT * flux[other]) & (count > MIN_BORDER * border[own])
-    own, other = own[found] - 1, other[found] - 1
-    near = np.hypot(x[own] - x[other], y[own] - y[other]) < MAX_DISTANCE * half_light[other]
-    is_blended = np.zeros(n - 1, dtype=bool)
-    is_blended[own[near]] = True
+    own, other, sides = borders
+    border = np.bincount(own, sides, len(x) + 1)[1:]
+    touches = (own > 0) & (other > 0)
+    own, other, sides = own[touches] - 1, other[touches] - 1, sides[touches]
+    found = (flux[own] < MAX_LIGHT * flux[other]) & (sides > MIN_BORDER * border[own])
+    far = np.hypot(x[own] - x[other], y[own] - y[other])
+    found &= far < MAX_DISTANCE * half_light[other]
+    is_blended = np.zeros(len(x), dtype=bool)
+    is_blended[own[found]] = True
     return is_blended
 
 
-def _neighbours(labels):
-    """Pixels, and those to the right, left, above and below them."""
-    for first, second in ((labels[1:], labels[:-1]), (labels[:, 1:], labels[:, :-1])):
-        yield first, second
-        yield second, first
+def shared_borders(own, other, sides, n):
+    """
+    Share of the border of each of n sources that is another's, not the sky's.
+
+    Parameters
+    ----------
+    own, other, sides : (K,) int arrays
+        See `~galvae_affiliated.sources._segments.border_pairs`.
+    n : int
+        Number N of sources.
+
+    Returns
+    -------
+    shared : (N,) float array
+    """
+    border = np.bincount(own, sides, n + 1)
+    with_others = np.bincount(own, np.where(other > 0, sides, 0), n + 1)
+    return (with_others / np.maximum(border, 1))[1:]

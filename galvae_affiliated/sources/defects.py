@@ -4,6 +4,7 @@
 import numpy as np
 
 from galvae_affiliated.flags import GalvaeFlags
+from galvae_affiliated.sources._background import block_means, from_blocks
 
 __all__ = ['flag_defects', 'sharp_pixels', 'trail_pixels']
 
@@ -75,29 +76,26 @@ def trail_pixels(scaled):
     """
     from scipy import ndimage
 
-    ny, nx = scaled.shape[1] // BLOCK, scaled.shape[2] // BLOCK
     trails = np.zeros(scaled.shape, dtype=bool)
-    if not ny * nx:
-        return trails
-    blocks = np.nan_to_num(scaled[:, :ny * BLOCK, :nx * BLOCK])
-    blocks = blocks.reshape(len(scaled), ny, BLOCK, nx, BLOCK).sum(axis=(2, 4)) / BLOCK
+    # the sum of a block's pixels over the root of their number has the noise of one
+    blocks = np.nan_to_num([block_means(band, BLOCK) * BLOCK for band in scaled])
     for i, band in enumerate(blocks):
         others = np.delete(blocks, i, axis=0).max(axis=0, initial=-np.inf)
         alone = (band > TRAIL_LIGHT) & (others < np.maximum(TRAIL_OTHERS, OTHER_SHARE * band))
         parts, n = ndimage.label(alone, np.ones((3, 3)))
         area = np.bincount(parts.ravel(), minlength=n + 1)[1:]
-        found = np.zeros((ny, nx), dtype=bool)
+        found = np.zeros(band.shape, dtype=bool)
         for k, (rows, columns) in enumerate(ndimage.find_objects(parts)):
             length = np.hypot(rows.stop - rows.start, columns.stop - columns.start)
             if length > MIN_TRAIL and area[k] < TRAIL_WIDTH * length:
                 found[rows, columns] |= parts[rows, columns] == k + 1
         if found.any():
             found = ndimage.maximum_filter(found, 3)
-            trails[i, :ny * BLOCK, :nx * BLOCK] = found.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
+            trails[i] = from_blocks(found, BLOCK, scaled.shape[1:])
     return trails
 
 
-def flag_defects(scaled, sharp, labels, x, y):
+def flag_defects(scaled, sharp, pixels, x, y):
     """
     Which sources of a field are no galaxies by their pixels.
 
@@ -107,8 +105,8 @@ def flag_defects(scaled, sharp, labels, x, y):
         Bands in units of their noise, NaN where missing.
     sharp : (C, ny, nx) bool array
         See `sharp_pixels`.
-    labels : (ny, nx) int array
-        The source of each pixel, from one; zero for sky.
+    pixels : `~galvae_affiliated.sources._segments.SegmentPixels`
+        Of the N sources.
     x, y : (N,) float arrays
         Centroids of the sources.
 
@@ -119,33 +117,28 @@ def flag_defects(scaled, sharp, labels, x, y):
     ratio : (N,) float array
         Of the axes of each source.
     """
-    inside = np.flatnonzero(labels)
-    source, n = labels.ravel()[inside] - 1, len(x)
-    values = np.nan_to_num(scaled.reshape(len(scaled), -1)[:, inside])
-    if not n:
+    if not pixels.n:
         return np.zeros(0, dtype=np.int32), np.zeros(0)
-    rows, columns = np.divmod(inside, labels.shape[1])
-    is_sharp = sharp.reshape(len(scaled), -1)[:, inside]
-    shape = _shapes(np.where(is_sharp, 0.0, values), source, columns - x[source],
-                    rows - y[source], n)
-    is_defect = _mostly_sharp(values, is_sharp, source, n)
+    values, is_sharp = np.nan_to_num(pixels.of(scaled)), pixels.of(sharp)
+    is_defect = _mostly_sharp(values, is_sharp, pixels)
     # a cosmic ray before a galaxy makes it no artefact
-    values = np.where(is_sharp, 0.0, values)
-    is_saturated, area = _saturated(values, source, n)
-    significance = np.array([np.bincount(source, band, n) for band in values])
-    significance /= np.sqrt(np.bincount(source, minlength=n))
+    values[is_sharp] = 0.0
+    shape = _shapes(values, pixels, x, y)
+    is_saturated, area = _saturated(values, pixels)
+    significance = pixels.sum(values) / np.sqrt(pixels.area)
     # what is left beside it is seen in two bands
     is_defect &= np.sort(significance, axis=0)[-2] < OTHER_LIGHT
-    is_defect |= _of_one_band(scaled, values, source, inside, significance, shape[0])
+    is_defect |= _of_one_band(scaled, values, pixels, significance, shape[0])
     is_defect |= is_saturated | _spikes(x, y, shape, is_saturated, area)
     return np.where(is_defect, GalvaeFlags.ARTIFACT, 0).astype(np.int32), shape[0]
 
 
-def _shapes(values, source, dx, dy, n):
+def _shapes(values, pixels, x, y):
     """Ratio of axes of each source, and the angle of the longer one, from second moments."""
     weight = np.clip(values.sum(axis=0), 0, None)
-    total = np.maximum(np.bincount(source, weight, n), 1e-12)
-    xx, yy, xy = (np.bincount(source, weight * product, n) / total
+    dx, dy = pixels.columns - pixels.each(x), pixels.rows - pixels.each(y)
+    total = np.maximum(pixels.sum(weight), 1e-12)
+    xx, yy, xy = (pixels.sum(weight * product) / total
                   for product in (dx * dx, dy * dy, dx * dy))
     # a pixel has a width of its own, so that lines of one pixel have a finite ratio
     half, spread = 0.5 * (xx + yy) + 1 / 12, np.hypot(0.5 * (xx - yy), xy)
@@ -153,41 +146,38 @@ def _shapes(values, source, dx, dy, n):
     return ratio, 0.5 * np.arctan2(2 * xy, xx - yy)
 
 
-def _of_one_band(scaled, values, source, inside, significance, ratio):
+def _of_one_band(scaled, values, pixels, significance, ratio):
     """(N,) bool array: light of one band alone that is sharp, or straight."""
-    n = len(ratio)
     best = significance.argmax(axis=0)
     ordered = np.sort(significance, axis=0)
     alone = ordered[-2] < np.clip(OTHER_SHARE * ordered[-1], OTHER_BANDS, OTHER_LIGHT)
     alone &= ordered[-1] > MIN_SHARP
-    is_sharp = np.zeros(n, dtype=bool)
-    order = np.argsort(values[best[source], np.arange(len(source))], kind='stable')
-    brightest = np.zeros(n, dtype=np.intp)
-    brightest[source[order]] = inside[order]
+    is_sharp = np.zeros(pixels.n, dtype=bool)
     for band in range(len(scaled)):
         some = np.flatnonzero(alone & (best == band))
-        at = np.divmod(brightest[some], scaled.shape[2])
+        if not len(some):
+            continue
+        top = pixels.brightest(values[band])[some]
+        at = pixels.rows[top], pixels.columns[top]
         is_sharp[some] = _above_neighbours(scaled[band], *at) > SHARP_PEAK * scaled[band][at]
     return alone & (is_sharp | (ratio > STRAIGHT))
 
 
-def _mostly_sharp(values, sharp, source, n):
+def _mostly_sharp(values, sharp, pixels):
     """(N,) bool array: half of the light of the brightest band is of sharp pixels."""
-    light = np.array([np.bincount(source, np.clip(band, 0, None), n) for band in values])
-    part = np.array([np.bincount(source, np.where(those, band, 0.0), n)
-                     for band, those in zip(values, sharp)])
-    best = light.argmax(axis=0), np.arange(n)
+    light = pixels.sum(np.clip(values, 0, None))
+    part = pixels.sum(np.where(sharp, values, np.float32(0.0)))
+    best = light.argmax(axis=0), np.arange(pixels.n)
     return part[best] > 0.5 * light[best]
 
 
-def _saturated(values, source, n):
+def _saturated(values, pixels):
     """(N,) bool array: the top of the profile is cut off; and the number of bright pixels."""
-    is_saturated = np.zeros(n, dtype=bool)
-    area = np.zeros(n)
+    is_saturated, area = np.zeros(pixels.n, dtype=bool), np.zeros(pixels.n)
     for band in values:
-        peak = np.zeros(n)
-        np.maximum.at(peak, source, band)
-        top, half = (np.bincount(source, band > share * peak[source], n) for share in (0.9, 0.5))
+        peak = pixels.maximum(band)
+        level = band / pixels.each(np.where(peak > 0, peak, np.float32(np.inf)))
+        top, half = (pixels.sum(level > share) for share in (0.9, 0.5))
         # of a Gaussian, which no galaxy is flatter than, 15 per cent of what is above the half
         is_saturated |= (peak > MIN_PLATEAU) & (top >= PLATEAU_PIXELS) & (top > PLATEAU * half)
         area = np.maximum(area, half)

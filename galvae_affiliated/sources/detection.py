@@ -15,9 +15,19 @@ import numpy as np
 from astropy.table import QTable
 
 from galvae_affiliated.flags import GalvaeFlags
-from galvae_affiliated.sources._background import level_between, local_background
-from galvae_affiliated.sources._merging import merge_pieces, shared_borders
-from galvae_affiliated.sources.blends import blended_sources
+from galvae_affiliated.sources._arcs import find_arcs
+from galvae_affiliated.sources._background import (
+    block_means,
+    from_blocks,
+    level_between,
+    local_background,
+)
+from galvae_affiliated.sources._centroids import windowed_centroids
+from galvae_affiliated.sources._companions import find_companions
+from galvae_affiliated.sources._merging import merge_pieces
+from galvae_affiliated.sources._pieces import cut_at_peaks
+from galvae_affiliated.sources._segments import SegmentPixels, border_pairs
+from galvae_affiliated.sources.blends import blended_sources, shared_borders
 from galvae_affiliated.sources.defects import flag_defects, sharp_pixels, trail_pixels
 from galvae_affiliated.sources.point_sources import (
     half_light_radii,
@@ -37,10 +47,9 @@ THRESHOLD = 1.4  # units of the noise of a pixel, at which a source is found
 MIN_PIXELS = 5  # above it
 OUTSKIRTS = 2.0  # pixels; smoothing by which the faint light around a source is followed
 FAINTEST = 0.6  # units of the noise of a pixel, to which it is followed
+FAINT_PEAK = 6.0  # of its own noise: smoothed light that is a source where no pixel stands out
 # of the islands of ready cutouts: pixels, units of the noise after it, pixels
 ISLAND_SMOOTHING, ISLAND_THRESHOLD, ISLAND_PIXELS = 1.27, 3.0, 20
-PEAK_BOX = 5  # pixels: of two peaks within it the higher counts
-CENTROID_STEPS = 20
 THINNEST = 2.8  # longest radius over that of a circle of equal area, of an edge-on galaxy
 
 
@@ -100,41 +109,72 @@ def segment(image):
         The image above its local background; zero where missing.
     noise : float
         Of its pixels.
+    smooth : (ny, nx) float32 array
+        The light, smoothed.
     """
-    from scipy import ndimage
-    from skimage.segmentation import watershed
-
     missing = ~np.isfinite(image)
     background, noise = local_background(image)
-    light = np.where(missing, 0.0, image - background).astype(np.float32)
+    light = np.subtract(image, background, dtype=np.float32)
+    light[missing] = 0.0
+    smooth = _smoothed(light)
     if not noise > 0:
-        return np.zeros(image.shape, dtype=np.int32), light, 0.0
-    smooth = ndimage.correlate1d(light, KERNEL, axis=0, mode='nearest')
-    smooth = ndimage.correlate1d(smooth, KERNEL, axis=1, mode='nearest')
+        return np.zeros(image.shape, dtype=np.int32), light, 0.0, smooth
     bright = _source_pixels(light, smooth, noise) & ~missing
-    eight = np.ones((3, 3))
-    peaks = (smooth == ndimage.maximum_filter(smooth, PEAK_BOX)) & bright
-    pieces = watershed(-smooth, ndimage.label(peaks, eight)[0], mask=bright, connectivity=2)
-    number = merge_pieces(pieces, smooth, noise * KERNEL_NOISE)
-    return number[pieces].astype(np.int32), light, noise
+    pieces, pairs, saddles = cut_at_peaks(smooth, bright)
+    inside = np.flatnonzero(pieces)
+    piece, values = pieces.ravel()[inside], smooth.ravel()[inside]
+    flux = np.bincount(piece, values, minlength=1)
+    peak = np.full(len(flux), -np.inf)
+    np.maximum.at(peak, piece, values)
+    peak[0] = 0.0  # of the sky, which is in no piece
+    number = merge_pieces(flux, peak, pairs, saddles, noise * KERNEL_NOISE)
+    return number.astype(np.int32)[pieces], light, noise, smooth
+
+
+def _smoothed(image):
+    """The image after `KERNEL` along both axes; its border is repeated."""
+    from scipy import ndimage
+
+    image = ndimage.correlate1d(image, KERNEL, axis=0, mode='nearest')
+    return ndimage.correlate1d(image, KERNEL, axis=1, mode='nearest')
 
 
 def _source_pixels(light, smooth, noise):
     """(ny, nx) bool array: pixels of sources, and of the faint light around them."""
     from scipy import ndimage
 
-    eight = np.ones((3, 3))
-    islands, n = ndimage.label(smooth > THRESHOLD * noise, eight)
-    area = np.bincount(islands.ravel(), minlength=n + 1)
-    area[0] = 0
-    bright = (area >= MIN_PIXELS)[islands]
+    inside, island, n = _islands(smooth > THRESHOLD * noise)
+    area = np.bincount(island, minlength=n + 1)
+    bright = inside[(area >= MIN_PIXELS)[island]]
     # without it, scraps of a galaxy's outskirts would be islands, and sources of their own
-    faint = ndimage.gaussian_filter(light, OUTSKIRTS) > FAINTEST * noise
-    islands, n = ndimage.label(faint | bright, eight)
+    blocks = ndimage.gaussian_filter(block_means(light, 2), OUTSKIRTS / 2)
+    all_of = from_blocks(blocks > FAINTEST * noise, 2, light.shape)
+    all_of.ravel()[bright] = True
+    labels, n = ndimage.label(all_of, np.ones((3, 3)))
     has_source = np.zeros(n + 1, dtype=bool)
-    has_source[islands[bright]] = True
+    has_source[labels.ravel()[bright]] = True
+    # light that is broad and too faint for single pixels
+    y, x = np.nonzero(blocks > _least_peak(blocks, noise))
+    has_source[labels[2 * y, 2 * x]] = True
     has_source[0] = False
-    return has_source[islands]
+    inside = np.flatnonzero(labels)
+    all_of.ravel()[inside] = has_source[labels.ravel()[inside]]
+    return all_of
+
+
+def _least_peak(blocks, noise):
+    """Brightness of smoothed blocks above which they are a source."""
+    low, middle = np.percentile(blocks[::4, ::4], [15.87, 50.0])
+    return max(FAINT_PEAK * (middle - low), FAINTEST * noise)
+
+
+def _islands(mask):
+    """Places of the pixels of a mask, the island that each belongs to, and how many there are."""
+    from scipy import ndimage
+
+    labels, n = ndimage.label(mask, np.ones((3, 3)))
+    inside = np.flatnonzero(labels)
+    return inside, labels.ravel()[inside], n
 
 
 def find_islands(image):
@@ -178,23 +218,50 @@ def map_sources(images, *, psf_fwhm=None):
     scaled = scaled_bands(images)
     sharp = sharp_pixels(scaled) | trail_pixels(scaled)
     image = _sum_of_known(scaled, sharp)
-    labels, light, noise = segment(image)
-    x, y = _centroids(labels, light)
-    flags, ratio = flag_defects(scaled, sharp, labels, x, y)
-    sky = level_between(scaled[1], labels > 0) * np.float32(images.noise[1] or 1.0)
-    sources = SourceMap(labels, light, noise, x, y, flags, _reaches(labels, x, y), sky,
-                        shared_borders(labels))
-    return _with_point_sources(images, sources, ratio, psf_fwhm)
-
-
-def _with_point_sources(images, sources, ratio, psf_fwhm):
-    """The same sources with BLENDED and POINT_SOURCE, and the size of a star."""
-    if not len(sources.x):
+    labels, light, noise, smooth = segment(image)
+    pixels, (x, y) = _separated(labels, light, smooth, noise)
+    borders = border_pairs(labels)
+    host = find_arcs(pixels, borders, pixels.of(light), x, y)
+    is_own = host == np.arange(pixels.n)
+    if not is_own.all():
+        number = np.append(0, np.cumsum(is_own)[host]).astype(np.int32)
+        labels, x, y = number[labels], x[is_own], y[is_own]
+        pixels, borders = SegmentPixels(labels), border_pairs(labels)
+    flags, ratio = flag_defects(scaled, sharp, pixels, x, y)
+    sky = level_between(scaled[1], labels > 0)
+    sky *= np.float32(images.noise[1] or 1.0)
+    sources = SourceMap(labels, light, noise, x, y, flags, _reaches(pixels, x, y), sky,
+                        shared_borders(*borders, pixels.n))
+    if not pixels.n:
         return sources
-    radius, significance = half_light_radii(sources)
-    is_blended = blended_sources(sources.labels, sources.light, sources.x, sources.y, radius)
-    sources.flags[is_blended] |= GalvaeFlags.BLENDED
+    flux = pixels.sum(pixels.of(light))
+    radius, significance = half_light_radii(pixels, pixels.of(light), x, y, noise)
+    flags[blended_sources(borders, flux, x, y, radius)] |= GalvaeFlags.BLENDED
+    return _with_point_sources(images, sources, radius, significance, ratio, psf_fwhm)
+
+
+def _separated(labels, light, smooth, noise):
+    """The pixels of sources, of ``labels`` in which companions become their own; centroids."""
+    pixels = SegmentPixels(labels)
+    companions = find_companions(pixels, light, smooth, noise, noise * KERNEL_NOISE)
+    if not companions:
+        return pixels, windowed_centroids(pixels, pixels.of(light), pixels.of(smooth))
+    own_light = light.copy()
+    for number, companion in enumerate(companions, pixels.n + 1):
+        labels.ravel()[companion.pixels] = number
+        own_light.ravel()[companion.pixels] = companion.excess
+    pixels = SegmentPixels(labels)
+    values = pixels.of(own_light)
+    is_companion = pixels.source >= pixels.n - len(companions)
+    tops = np.where(is_companion, values, pixels.of(smooth))
+    return pixels, windowed_centroids(pixels, values, tops)
+
+
+def _with_point_sources(images, sources, radius, significance, ratio, psf_fwhm):
+    """The same sources with POINT_SOURCE, and the size of a star."""
     stars = star_locus(sources, radius, significance, ratio)
+    if psf_fwhm is None and not len(stars):
+        psf_fwhm = images.seeing  # of the header, where the field does not show it
     if psf_fwhm is not None:
         (r50, r90), stars = psf_from_fwhm(psf_fwhm), stars[:0]
     elif not len(stars):
@@ -208,64 +275,14 @@ def _with_point_sources(images, sources, ratio, psf_fwhm):
     return replace(sources, flags=flags, psf_r90=r90)
 
 
-def _reaches(labels, x, y):
+def _reaches(pixels, x, y):
     """
     (N,) float array: pixels from each centroid to the farthest of its source's own.
 
     Not farther than the thinnest galaxy of that area reaches: a spike or a trail is no galaxy's.
     """
-    inside = np.flatnonzero(labels)
-    source = labels.ravel()[inside] - 1
-    rows, columns = np.divmod(inside, labels.shape[1])
-    reach = np.zeros(len(x))
-    np.maximum.at(reach, source, np.hypot(columns - x[source], rows - y[source]))
-    area = np.bincount(source, minlength=len(x))
-    return np.minimum(reach, THINNEST * np.sqrt(area / np.pi))
-
-
-def _centroids(labels, light):
-    """
-    Windowed centroids, as SExtractor's XWIN_IMAGE, from the brightest pixel of each source.
-
-    The window is a Gaussian as wide as the half of a source's light, so that a spiral's arms do
-    not move its centre.
-    """
-    from scipy import ndimage
-
-    n = int(labels.max())
-    if not n:
-        return np.zeros(0), np.zeros(0)
-    smooth = ndimage.gaussian_filter(light, 1.0)
-    x, y = np.empty(n), np.empty(n)
-    for i, (rows, columns) in enumerate(ndimage.find_objects(labels)):
-        own = labels[rows, columns] == i + 1
-        values = np.where(own, np.clip(light[rows, columns], 0, None), 0.0)
-        peak = np.argmax(np.where(own, smooth[rows, columns], -np.inf))
-        dx, dy = _windowed_centroid(values, *np.unravel_index(peak, own.shape)[::-1])
-        x[i], y[i] = dx + columns.start, dy + rows.start
-    return x, y
-
-
-def _windowed_centroid(values, x, y):
-    """Centroid of an image around a pixel, until it stays where it is."""
-    yy, xx = np.indices(values.shape, sparse=True)
-    order = np.argsort(((xx - x) ** 2 + (yy - y) ** 2).ravel())
-    growth = np.cumsum(values.ravel()[order])
-    half = np.searchsorted(growth, 0.5 * growth[-1]) + 1
-    width = max(np.sqrt(half / np.pi) / 1.177, 1.0)
-    start = x, y
-    for _ in range(CENTROID_STEPS):
-        weight = values * np.exp(-0.5 * ((xx - x) ** 2 + (yy - y) ** 2) / width ** 2)
-        total = weight.sum()
-        if not total > 0:
-            return start
-        dx, dy = (weight * (xx - x)).sum() / total, (weight * (yy - y)).sum() / total
-        x, y = x + 2 * dx, y + 2 * dy
-        if np.hypot(x - start[0], y - start[1]) > 3 * width:
-            return start
-        if max(abs(dx), abs(dy)) < 1e-3:
-            break
-    return x, y
+    reach = pixels.maximum(pixels.distances(x, y)).astype(float)
+    return np.minimum(reach, THINNEST * np.sqrt(pixels.area / np.pi))
 
 
 def detect(images, *, psf_fwhm=None):

@@ -116,7 +116,7 @@ def window_sums(images, x, y, left, right, bottom, top, n_rings, labels, channel
 def _first_known(images, x_start, y_start, shape, channels):
     """(N, h, w) light above the sky, in the first of the bands in which a pixel is known."""
     flux = images.windows(x_start, y_start, shape, channels)
-    flux = flux - images.residual[channels][:, None, None]
+    flux -= images.residual[channels][:, None, None].astype(np.float32)
     light = flux[:, 0]
     for other in np.moveaxis(flux[:, 1:], 1, 0):
         light = np.where(np.isfinite(light), light, other)
@@ -139,18 +139,18 @@ def _replace_by_symmetry(light, x, y, noise):
     than the noise, as the wings of a neighbour make them; where there is none, nothing is changed.
     """
     for image, x0, y0 in zip(light, x, y):
-        missing = np.isnan(image)
-        if not missing.any():
+        if not np.isnan(image).any():
             continue
-        rows = np.rint(2 * y0).astype(int) - np.arange(image.shape[0])
-        columns = np.rint(2 * x0).astype(int) - np.arange(image.shape[1])
-        here, there = ((0 <= places) & (places < length)
-                       for places, length in zip((rows, columns), image.shape))
-        opposite = np.full(image.shape, np.nan)
-        opposite[np.ix_(here, there)] = image[np.ix_(rows[here], columns[there])]
+        # the part of the window that has an opposite in it
+        ends = [(max(2 * c - length + 1, 0), min(2 * c, length - 1) + 1)
+                for c, length in zip(np.rint([2 * y0, 2 * x0]) / 2, image.shape)]
+        part = image[tuple(slice(int(start), int(stop)) for start, stop in ends)]
+        opposite = part[::-1, ::-1].copy()
         with np.errstate(invalid='ignore'):
-            replaced = missing | (image - opposite > SYMMETRY * noise)
-        image[replaced & np.isfinite(opposite)] = opposite[replaced & np.isfinite(opposite)]
+            replaced = part - opposite > SYMMETRY * noise
+        replaced |= np.isnan(part)
+        replaced &= np.isfinite(opposite)
+        part[replaced] = opposite[replaced]
 
 
 def ring_number(far):
@@ -177,7 +177,8 @@ def _ring_sums(images, x, y, n_rings):
         Number of pixels that are known, and their sum, of each ring.
     """
     n, ny, nx = images.shape
-    along_x, along_y = np.arange(nx) - x[:, None], np.arange(ny) - y[:, None]
+    along_x, along_y = ((np.arange(length) - c[:, None]).astype(np.float32)
+                        for length, c in ((nx, x), (ny, y)))
     square = along_x[:, None, :] ** 2 + along_y[:, :, None] ** 2
     # one ring more takes the pixels that are in none
     ring = np.minimum(np.sqrt(square, out=square) / BIN, n_rings).astype(np.intp)

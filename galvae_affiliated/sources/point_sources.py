@@ -36,35 +36,28 @@ def psf_from_fwhm(fwhm):
     return MOFFAT_R50 * fwhm, MOFFAT_R90 * fwhm
 
 
-def half_light_radii(sources):
+def half_light_radii(pixels, light, x, y, noise):
     """
     Half-light radius of the pixels of each source, and its significance.
 
     Parameters
     ----------
-    sources : `~galvae_affiliated.sources.SourceMap`
+    pixels : `~galvae_affiliated.sources._segments.SegmentPixels`
+    light : (M,) float array
+        Of its pixels, above the background.
+    x, y : (N,) float arrays
+        Centroids.
+    noise : float
+        Of a pixel.
 
     Returns
     -------
     radius, significance : (N,) float arrays
     """
-    inside = np.flatnonzero(sources.labels)
-    source = sources.labels.ravel()[inside] - 1
-    light = np.clip(sources.light.ravel()[inside], 0, None)
-    rows, columns = np.divmod(inside, sources.labels.shape[1])
-    far = np.hypot(columns - sources.x[source], rows - sources.y[source])
-    # one key for both, which is sorted much faster than two
-    order = np.argsort(source * (far.max(initial=0.0) + 1.0) + far)
-    source, light = source[order], light[order]
-    n = len(sources.x)
-    total = np.bincount(source, light, n)
-    area = np.bincount(source, minlength=n)
-    start = np.concatenate([[0], np.cumsum(area)[:-1]])
-    growth = np.cumsum(light)
-    growth -= np.concatenate([[0.0], growth])[start][source]
-    number = np.bincount(source, growth < 0.5 * total[source], n)
-    significance = total / (np.sqrt(np.maximum(area, 1)) * (sources.noise or 1.0))
-    return np.sqrt((number + 0.5) / np.pi), significance
+    light = np.clip(light, 0, None)
+    area = pixels.half_light_areas(light, pixels.distances(x, y))
+    significance = pixels.sum(light) / (np.sqrt(pixels.area) * (noise or 1.0))
+    return np.sqrt(area / np.pi), significance
 
 
 def star_locus(sources, radius, significance, ratio):

@@ -17,12 +17,15 @@ __all__ = ['measure_sizes']
 
 REACH_FACTOR, REACH_MORE = 2.5, 10.0  # times its segment, and pixels, to which light is a source's
 NO_SEGMENT = 10.0  # pixels; of a position on which nothing was found
-LARGEST_FACTOR, LARGEST_MORE = 1.3, 2.5  # a radius beyond is not of the light that was found
-MAX_ERROR = 0.35  # of the radius, relative
+LARGEST_FACTOR, LARGEST_MORE = 1.1, 2.0  # a radius beyond is not of the light that was found
+MAX_ERROR = 0.4  # of the radius, relative
 MIN_KNOWN = 0.45  # share of the pixels within the radius that are the source's own
 # light of a neighbour is counted where so much of the border is shared, and the radius is so large
 # beside the source's segment
-CROWDED = ((0.3, 0.77), (0.2, 1.0))
+CROWDED = ((0.3, 0.9), (0.2, 1.0))
+# share of the radius of a window beyond which it shows the sky, and pixels; logarithm of the change
+# of a radius by the level there
+OUTSIDE, MIN_OUTSIDE, MAX_CHANGE = 0.75, 100, 0.3
 LEVEL_ERROR = 0.015  # of the local sky, in units of the noise of a pixel
 STEP = 0.15  # of the radius, over which the slope of the growth curve is taken
 
@@ -85,6 +88,7 @@ def _sizes(images, sources, x, y, limit, reach, is_found):
         sums[:, lost], _ = window_sums(images, *where, most, sources.labels, [0, 2])
     radius, flux, n_known = profiles(*sums, n_rings)
     r90 = from_profiles(radius, flux, n_known)
+    other = from_profiles(*profiles(*_without_level(*sums, n_rings), n_rings))
     # what does not fall within the limit is counted as far as it reaches
     is_open = np.isnan(r90)
     filled = np.where(is_open & is_found, _whole_r90(radius, flux, n_known), r90)
@@ -92,8 +96,19 @@ def _sizes(images, sources, x, y, limit, reach, is_found):
     known = _known_share(sums[0], radius, filled)
     with np.errstate(invalid='ignore'):
         bad = is_open | (error > MAX_ERROR) | (known < MIN_KNOWN)
+        bad |= ~(np.abs(np.log(other / filled)) < MAX_CHANGE)
         bad |= filled > LARGEST_FACTOR * reach + LARGEST_MORE
     return filled, bad & np.isfinite(filled)
+
+
+def _without_level(count, total, n_rings):
+    """(2, N, M) sums without the level of the outermost rings: light of others, mostly."""
+    ring = np.arange(count.shape[1])
+    outside = (ring >= OUTSIDE * n_rings[:, None]) & (ring < n_rings[:, None])
+    area = np.where(outside, count, 0).sum(axis=1)
+    light = np.where(outside, total, 0).sum(axis=1)
+    level = np.where(area >= MIN_OUTSIDE, light / np.maximum(area, 1), 0.0)
+    return count, total - level[:, None] * count
 
 
 def _whole_r90(radius, flux, n_known):

@@ -15,13 +15,17 @@ FAST = {'morphology': False, 'reconstruction': False}
 R90 = 3.88  # of an exponential, in scale lengths
 
 
-def composite(side=128, r90=25.0, *, sky=15, shape=None):
+COLOR = (1.0, 0.95, 0.85)
+
+
+def composite(side=128, r90=25.0, *, sky=15, shape=None, color=COLOR):
     """8-bit composite (H, W, 3) of an exponential galaxy in the middle."""
     height, width = shape or (side, side)
     y, x = np.mgrid[:height, :width]
     light = 180 * np.exp(-np.hypot(x - (width - 1) / 2, y - (height - 1) / 2) * R90 / r90)
     noise = np.random.default_rng(0).normal(0, 2, (height, width))
-    return np.clip(sky + light + noise, 0, 255)[..., None].repeat(3, axis=-1).astype(np.uint8)
+    bands = light[..., None] * color + (sky + noise)[..., None]
+    return np.clip(bands, 0, 255).astype(np.uint8)
 
 
 def encoded(pixels, kind='JPEG', **options):

@@ -1,5 +1,8 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
+import gzip
+import io
 import logging
+import os
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +13,9 @@ from composite_images import FAST, GOOD, R90, composite, encode_in, encoded, fla
 
 from galvae_affiliated import get_model
 from galvae_affiliated.catalog import encode_cutout_set
+from galvae_affiliated.cutouts import open_cutout_set
 from galvae_affiliated.exceptions import GalvaeWarning
+from galvae_affiliated.streaming import stream_cutout_set
 
 
 @pytest.fixture
@@ -104,8 +109,17 @@ def test_scaled_counts_more_than_the_pixel_scale(encode):
 def test_pixel_scale_that_cannot_be(encode, scale):
     with pytest.raises(ValueError, match=f'pixel_scale is {scale}'):
         encode([GOOD], pixel_scale=scale)
-    with pytest.raises(ValueError, match='pixel_scale'):
-        encode([GOOD], {'pixel_scale_arcsec': [scale]})
+
+
+@pytest.mark.parametrize('scale', [0.0, -1.0, np.inf, -np.inf, 1e9])
+def test_a_row_whose_pixel_scale_cannot_be_costs_itself_alone(encode, scale):
+    images = [encoded(composite(200, r90=15))] * 4
+    with pytest.warns(GalvaeWarning, match=f'a1: pixel_scale_arcsec is {scale}; expected') as told:
+        table = encode(images, {'ids': ['a0', 'a1', 'a2', 'a3'],
+                                'pixel_scale_arcsec': [0.5, scale, scale, 0.5]})
+    assert len(told) == 1
+    assert flags(table)[1:3] == [['BAD_RADIUS']] * 2
+    assert table['galvae_latent'].mask.all(axis=1).tolist() == [False, True, True, False]
 
 
 def test_pixel_scale_column_of_text(encode):
@@ -241,3 +255,46 @@ def test_folder_whose_bands_nobody_names(folder):
 def test_folder_without_files(tmp_path):
     with pytest.raises(ValueError, match='there is no FITS file in this folder'):
         encode_cutout_set(tmp_path)
+
+
+def band_planes(n=64):
+    y, x = np.mgrid[:n, :n] - (n - 1) / 2
+    noise = np.random.default_rng(0).normal(0, 0.02, (3, n, n))
+    return (4 * np.exp(-np.hypot(x, y) / 5) + noise).astype('f4')
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='pipes are of Unix')
+def test_what_is_no_file_in_a_folder_costs_its_row(tmp_path, caplog):
+    content = io.BytesIO()
+    fits.PrimaryHDU(band_planes()).writeto(content)
+    packed = bytearray(gzip.compress(content.getvalue()))
+    (tmp_path / 'a.fits').write_bytes(content.getvalue())
+    os.mkfifo(tmp_path / 'b.fits')
+    (tmp_path / 'c.fits').symlink_to(tmp_path / 'nowhere')
+    (tmp_path / 'd.fits').mkdir()
+    (tmp_path / 'e.fits.gz').write_bytes(packed)
+    packed[len(packed) // 2] ^= 1
+    (tmp_path / 'f.fits.gz').write_bytes(packed)
+    options = {'bands': 'g,r,z', 'unit': 'nmgy', 'pixel_scale': 0.262}
+    with caplog.at_level(logging.WARNING):
+        table = encode_cutout_set(tmp_path, **options, **FAST)
+    bad = [('UNREADABLE' in names) for names in flags(table)]
+    assert bad == [False, True, True, True, False, True]
+    latent = np.ma.filled(table['galvae_latent'], 0)
+    np.testing.assert_allclose(latent[4], latent[0], atol=1e-5)
+    said = [record.getMessage() for record in caplog.records]
+    assert [any(f'{name}.fits' in line for line in said) for name in 'bdf'] == [True] * 3
+    output = tmp_path.with_suffix('.parquet')
+    assert stream_cutout_set(tmp_path, output, chunk_size=4, **options, **FAST) == 6
+
+
+def test_rows_of_a_set_here_and_there(tmp_path):
+    """As those that a picture shows; rows between them are not decoded."""
+    images = [encoded(composite(96, r90=6 + i)) for i in range(12)]
+    path = write(tmp_path / 'all.parquet', images)
+    pq.write_table(pq.read_table(path), path, row_group_size=5)
+    cutouts = open_cutout_set(path, get_model().frame)
+    whole, = cutouts.stacks([slice(0, 12)])
+    rows = [1, 3, 4, 9, 10, 11, 0, 7, 6]
+    found = list(cutouts.stacks([slice(row, row + 1) for row in rows]))
+    np.testing.assert_array_equal(np.concatenate([one.data for one in found]), whole.data[rows])

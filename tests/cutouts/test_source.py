@@ -175,8 +175,9 @@ def test_field_that_was_read_before(field, galaxies):
     assert np.array_equal(maker.stack().data, expected.stack().data)
     with pytest.raises(ValueError, match='unit, pixel_scale cannot be given with FieldImages'):
         open_cutouts(images, galaxies, FRAME, unit='nmgy', pixel_scale=0.3, bands=None)
-    images.bands = ('i', 'r', 'g')
-    with pytest.raises(ValueError, match='of the bands g,r,i; this model takes g,r,z'):
+    images = FieldImages(field['r'], bands='r', band_sets=[('z', 'r', 'g')], scales=[(1, 2, 3)],
+                         typical={})  # fmt: skip
+    with pytest.raises(ValueError, match='opened for another model or rendering'):
         open_cutouts(images, galaxies, FRAME)
 
 

@@ -76,7 +76,7 @@ def test_composites():
 def test_joined_stacks(composites):
     joined = join_stacks([composites[:3], unreadable_stack(2, 128), composites[3:]], 128)
     assert len(joined) == 14
-    assert names(joined)[2:5] == [[], ['UNREADABLE'], ['UNREADABLE']]
+    assert names(joined)[2:5] == [['FEW_BANDS'], ['UNREADABLE'], ['UNREADABLE']]
     assert np.array_equal(joined.data[5:], composites.data[3:])
     assert not joined.measured[3:5].any()
     assert len(join_stacks([], 128)) == 0

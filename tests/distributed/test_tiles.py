@@ -28,7 +28,8 @@ from galvae_affiliated.distributed import _workers  # noqa: E402
 from galvae_affiliated.distributed._workers import share_model  # noqa: E402
 from galvae_affiliated.distributed.partitions import encode_partition, partition_meta  # noqa: E402
 from galvae_affiliated.distributed.tiles import encode_fields  # noqa: E402
-from galvae_affiliated.exceptions import TileError  # noqa: E402
+from galvae_affiliated.exceptions import GalvaeWarning, TileError  # noqa: E402
+from galvae_affiliated.flags import GalvaeFlags  # noqa: E402
 
 FAST = {'morphology': False, 'reconstruction': False}
 # another batch rounds otherwise
@@ -199,8 +200,9 @@ def test_the_pixel_scale_may_be_a_column():
     frame = cutouts(3).assign(pixel_scale_arcsec=[0.4, None, 0.4])
     found = encode_partition(frame, **FAST)
     assert found['galvae_radius'].iloc[0] != found['galvae_radius'].iloc[1]
-    with pytest.raises(ValueError, match='g0: pixel_scale_arcsec is -1'):
-        encode_partition(frame.assign(pixel_scale_arcsec=-1.0), **FAST)
+    with pytest.warns(GalvaeWarning, match='g0: pixel_scale_arcsec is -1'):
+        found = encode_partition(frame.assign(pixel_scale_arcsec=-1.0), **FAST)
+    assert (found['galvae_flags'].iloc[:2] == GalvaeFlags.BAD_RADIUS).all()  # the third is damaged
 
 
 @pytest.mark.parametrize(

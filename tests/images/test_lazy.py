@@ -187,7 +187,7 @@ def test_scaled_cube(tmp_path):
 
 def test_uncompressed_image_stays_in_the_file(tmp_path):
     """Neither opening nor cutting takes memory for the image."""
-    values = np.random.default_rng(4).normal(3, 1, (1500, 1000)).astype('>f4')
+    values = np.random.default_rng(4).normal(30, 1, (1500, 1000)).astype('>f4')
     for name, data in (('f', values), ('i', (100 * values).astype(np.uint16))):
         fits.PrimaryHDU(data).writeto(tmp_path / f'{name}.fits')
         open_images(dict.fromkeys(BANDS, tmp_path / f'{name}.fits'))  # what is loaded once

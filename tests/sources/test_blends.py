@@ -2,7 +2,8 @@
 import numpy as np
 import pytest
 
-from galvae_affiliated.sources.blends import blended_sources
+from galvae_affiliated.sources._segments import SegmentPixels, border_pairs
+from galvae_affiliated.sources.blends import blended_sources, shared_borders
 
 
 def two_sources(light, gap=0, width=6):
@@ -16,7 +17,9 @@ def two_sources(light, gap=0, width=6):
 
 def blended(labels, light, half_light=10.0):
     x, y = np.array([19.5, 37.5]), np.array([19.5, 17.5])
-    return blended_sources(labels, light, x, y, np.full(2, half_light)).tolist()
+    pixels = SegmentPixels(labels)
+    flux = pixels.sum(pixels.of(light))
+    return blended_sources(border_pairs(labels), flux, x, y, np.full(2, half_light)).tolist()
 
 
 def test_a_faint_source_on_the_edge_of_a_bright_one_is_blended():
@@ -41,5 +44,14 @@ def test_a_short_common_border_is_none():
 
 def test_no_source_at_all():
     none = np.zeros(0)
-    nothing = np.zeros((5, 5), int), np.full((5, 5), np.nan)
-    assert blended_sources(*nothing, none, none, none).tolist() == []
+    borders = border_pairs(np.zeros((5, 5), int))
+    assert blended_sources(borders, none, none, none, none).tolist() == []
+    assert shared_borders(*borders, 0).tolist() == []
+
+
+def test_share_of_the_border():
+    labels = np.zeros((6, 8), dtype=int)
+    labels[1:5, 1:4], labels[1:5, 4:7] = 1, 2
+    assert np.allclose(shared_borders(*border_pairs(labels), 2), 4 / 14)
+    alone = np.pad(np.ones((2, 2), dtype=int), 1)
+    assert np.allclose(shared_borders(*border_pairs(alone), 1), 0)

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from simulated import bands, galaxy, open_images, star
 
-from galvae_affiliated.sources._merging import is_separate, merge_pieces, shared_borders
+from galvae_affiliated.sources._merging import is_separate, merge_pieces
+from galvae_affiliated.sources._pieces import cut_at_peaks
 from galvae_affiliated.sources.detection import map_sources
 
 SHAPE = (240, 240)
@@ -63,15 +64,37 @@ def test_noise_does_not_shred():
         assert (np.hypot(*(positions - 120).T) < 40).sum() == 1
 
 
+def merged(heights):
+    """The source of each pixel of an image of bright pixels, after noise of one."""
+    pieces, pairs, saddles = cut_at_peaks(heights.astype(np.float32), heights > 0)
+    flux = np.bincount(pieces.ravel(), heights.ravel())
+    peak = np.array([heights[pieces == i].max() for i in range(len(flux))])
+    return merge_pieces(flux, peak, pairs, saddles, 1.0)[pieces]
+
+
 def test_pieces_are_numbered_without_a_gap():
-    labels = np.zeros((5, 12), dtype=int)
-    labels[1:4, 1:5], labels[1:4, 5:8], labels[1:4, 9:11] = 1, 2, 3
-    smooth = np.where(labels == 2, 4.0, 10.0 * (labels > 0))
-    smooth[2, 6] = 4.5
-    number = merge_pieces(labels, smooth, 1.0)
-    assert number[0] == 0
-    assert number[1] == number[2] != number[3]
-    assert sorted(set(number)) == [0, 1, 2]
+    heights = np.zeros((7, 24))
+    heights[1:6, 1:10], heights[1:6, 12:17] = 30.0, 10.0
+    heights[3, 3], heights[3, 8] = 40.0, 33.0  # the second is noise on the first
+    heights[3, 14] = 20.0
+    labels = merged(heights)
+    assert np.unique(labels).tolist() == [0, 1, 2]
+    assert labels[3, 3] == labels[3, 8] != labels[3, 14]
+    assert (labels > 0).sum() == (heights > 0).sum()
+
+
+def test_a_plateau_is_one_piece():
+    heights = np.zeros((20, 20), dtype=np.float32)
+    heights[4:16, 4:16] = 5.0
+    pieces, pairs, _ = cut_at_peaks(heights, heights > 0)
+    assert pieces.max() == 1
+    assert pairs.shape == (2, 0)
+
+
+def test_nothing_bright():
+    pieces, pairs, saddles = cut_at_peaks(np.zeros((4, 5), np.float32), np.zeros((4, 5), bool))
+    assert not pieces.any()
+    assert pairs.shape[1] == len(saddles) == 0
 
 
 @pytest.mark.parametrize(
@@ -85,10 +108,3 @@ def test_what_is_separate(share, contrast, expected):
     assert is_separate(share, 1 - share, peak, 10 * peak, saddle, noise) == expected
     assert is_separate(1 - share, share, 10 * peak, peak, saddle, noise) == expected
     assert not is_separate(share, 1 - share, saddle + 2 * noise, 10 * peak, saddle, noise)
-
-
-def test_share_of_the_border():
-    labels = np.zeros((6, 8), dtype=int)
-    labels[1:5, 1:4], labels[1:5, 4:7] = 1, 2
-    assert np.allclose(shared_borders(labels), 4 / 14)
-    assert np.allclose(shared_borders(np.pad(np.ones((2, 2), dtype=int), 1)), 0)

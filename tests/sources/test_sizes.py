@@ -49,7 +49,7 @@ def test_a_slope_of_the_sky_is_followed():
 
 
 def test_faint_radii_are_uncertain():
-    light = galaxy(120, 120, 0.06, 3.0, SHAPE)
+    light = galaxy(120, 120, 0.045, 3.0, SHAPE)
     for seed in range(3):
         images = open_images(bands(light, seed))
         sources = map_sources(images)
