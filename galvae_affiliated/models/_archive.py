@@ -9,11 +9,14 @@ declares, before a byte of it is unpacked.
 import hashlib
 import io
 import json
+import math
 import os
 import re
 import stat
 import zipfile
 import zlib
+
+import numpy as np
 
 from galvae_affiliated.exceptions import BundleError
 from galvae_affiliated.models.manifest import canonical_json
@@ -124,3 +127,98 @@ def _check_entries(entries, size, max_entries, names):
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise BundleError(f'{entry.filename[:80]!r} is compressed by another method than '
                               'deflate')
+
+
+def write_arrays(arrays):
+    """Bytes of arrays by name, in NumPy's format; the same arrays give the same bytes."""
+    buffer = io.BytesIO()
+    # the archive that holds it is compressed
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def read_arrays(content, max_arrays):
+    """
+    Arrays of numbers by name, from anybody.
+
+    Parameters
+    ----------
+    content : bytes
+        Of NumPy's format, compressed or not.
+    max_arrays : int
+
+    Returns
+    -------
+    arrays : dict of str to array
+
+    Raises
+    ------
+    BundleError
+        If it is no such file, or there are more arrays, or other things than numbers.
+    """
+    arrays = {}
+    for entry, array in read_archive(content, max_arrays).items():
+        try:
+            arrays[entry.removesuffix('.npy')] = _read_array(array)
+        except (ValueError, EOFError, SyntaxError, RecursionError) as error:
+            raise BundleError(f'{entry}: this is no array ({error})') from None
+    return arrays
+
+
+def _read_array(content):
+    """An array of the format of NumPy; no memory is taken for more than there is."""
+    file = io.BytesIO(content)
+    version = np.lib.format.read_magic(file)
+    readers = {(1, 0): np.lib.format.read_array_header_1_0,
+               (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in readers:
+        raise ValueError(f'version {version} of the format')
+    shape, in_fortran, dtype = readers[version](file)
+    if dtype.kind not in 'fiu':
+        raise ValueError(f'it holds {dtype}; expected numbers')
+    values = content[file.tell():]
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != len(values):
+        raise ValueError(f'{len(values)} bytes are not {dtype} of shape {shape}')
+    array = np.frombuffer(values, dtype)
+    return array.reshape(shape, order='F' if in_fortran else 'C')
+
+
+def checked_arrays(arrays, shapes, longest):
+    """
+    The arrays that a part has to hold, in double precision.
+
+    Parameters
+    ----------
+    arrays : dict of str to array
+        As they were read.
+    shapes : dict of str to tuple
+        A letter stands for any length, the same wherever it is.
+    longest : dict of str to int
+        The largest of each letter.
+
+    Returns
+    -------
+    arrays : dict of str to float array
+
+    Raises
+    ------
+    BundleError
+        If an array is missing, of another shape, or not finite.
+    """
+    lengths, checked = {}, {}
+    for name, shape in shapes.items():
+        if name not in arrays:
+            raise BundleError(f'it has no array {name}')
+        found = arrays[name].shape
+        if len(found) == len(shape):
+            for length, expected in zip(found, shape):
+                if expected in longest and length <= longest[expected]:
+                    lengths.setdefault(expected, length)
+        expected = tuple(lengths.get(length, length) for length in shape)
+        if found != expected:
+            raise BundleError(f'its array {name} has shape {found}; expected {expected}')
+        values = arrays[name].astype(float)
+        if not np.isfinite(values).all():
+            raise BundleError(f'its array {name} has values that are not finite')
+        checked[name] = values
+    return checked

@@ -1,7 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """A column before it is one of a table: what a result says of itself."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,6 +23,8 @@ class Column:
     unit : `~astropy.units.Unit` or None
     mask : (N,) bool array or bool
         Rows that are missing besides.
+    meta : dict
+        What else the column of a table states.
     """
 
     name: str
@@ -31,3 +33,4 @@ class Column:
     ucd: str
     unit: object = None
     mask: object = False
+    meta: dict = field(default_factory=dict)

@@ -9,11 +9,15 @@ import re
 from importlib import resources
 from pathlib import Path
 
+from galvae_affiliated.exceptions import DeviceError
+
 # rows a call of a network: so few stay in a processor's cache
 BATCH_SIZE = 16
 DEVICES = {'cpu': 'CPUExecutionProvider', 'cuda': 'CUDAExecutionProvider'}
 CGROUP = Path('/sys/fs/cgroup')
-PRECISIONS = ('float32', 'float16')
+PRECISIONS = ('float32', 'float16', 'int8')
+PROCESSOR = Path('/proc/cpuinfo')
+VNNI = ('avx512_vnni', 'avx_vnni', 'avx512vnni', 'avxvnni')
 CUDA_OPTIONS = {
     # every batch has the same shape: an arena that doubles would only hold memory that
     # nothing needs
@@ -34,10 +38,38 @@ def check_device(device, precision):
     if device not in ('auto', *DEVICES):
         raise ValueError(f"device is {device!r}; expected 'auto', 'cpu' or 'cuda'")
     if precision not in PRECISIONS:
-        raise ValueError(f"precision is {precision!r}; expected 'float32' or 'float16'")
+        raise ValueError(f"precision is {precision!r}; expected 'float32', 'float16' or 'int8'")
     if device == 'cpu' and precision == 'float16':
         raise ValueError("precision 'float16' is for GPUs: a CPU converts each number, which "
                          "is slower than 'float32'")
+    if precision == 'int8':
+        _check_int8(device)
+
+
+def _check_int8(device):
+    """Refuse eight bits where they are not faster, or give other digits."""
+    if device == 'cuda':
+        raise ValueError("precision 'int8' is for processors; a GPU has 'float16'")
+    if not has_vnni():
+        raise DeviceError("precision 'int8' was asked for, but this processor has no VNNI: eight "
+                          "bits are not faster on it, and give other latents; use "
+                          "precision='float32'")
+
+
+@functools.cache
+def has_vnni():
+    """
+    Whether the processor multiplies eight bits and adds in 32, as far as it says.
+
+    Linux lists what an x86 processor has; others are not asked, and the self-test of a model
+    shows whether they compute what they should.
+    """
+    try:
+        text = PROCESSOR.read_text()
+    except OSError:
+        return True
+    flags = re.search(r'^flags\s*:(.*)$', text, re.MULTILINE)
+    return flags is None or not set(VNNI).isdisjoint(flags[1].split())
 
 
 def usable_threads(number=None):
@@ -104,11 +136,13 @@ def missing_library(device, folder):
 
 
 @functools.cache
-def residual_graph():
+def residual_graph(few=False):
     """
     The ONNX graph of the reduced chi-square, for the device that the images are on.
 
-    See `~galvae_affiliated.models.reduced_chi2`.
+    See `~galvae_affiliated.models.reduced_chi2`; with ``few``, that of images of one or two bands
+    too.
     """
-    data = resources.files('galvae_affiliated').joinpath('data', 'reduced_chi2.onnx')
+    name = 'reduced_chi2_few.onnx' if few else 'reduced_chi2.onnx'
+    data = resources.files('galvae_affiliated').joinpath('data', name)
     return data.read_bytes()

@@ -7,6 +7,8 @@ operators that can run for ever, are found without the onnx package, which is no
 where models only run.
 """
 
+import functools
+
 from galvae_affiliated.exceptions import BundleError
 
 # of the messages that are entered: field to message. All other fields are skipped
@@ -111,9 +113,12 @@ class _Walk:
         return total
 
 
+@functools.lru_cache(maxsize=16)
 def check_graph(content):
     """
     Refuse a graph that reaches out of the bundle or may run for ever.
+
+    A graph that passed is not walked through again: the same bytes, not the same name.
 
     Parameters
     ----------

@@ -73,6 +73,10 @@ def check_entries(entries):
         _number(heads, 'heads', 'n_volunteers', 0, MAX_VOLUNTEERS, whole=True)
     _check_residuals(_checked(entries['reconstruction'], 'reconstruction', dict))
     _check_quantities(entries.get('quantities'))
+    _check_generator(entries.get('generator'))
+    _check_density(entries.get('density'))
+    _check_adapter(entries.get('adapter'))
+    _check_applicability(entries.get('applicability'))
     tolerance = _checked(entries.get('self_test_tolerance', {}), 'self_test_tolerance', dict)
     for key in tolerance:
         _number(tolerance, 'self_test_tolerance', key, -math.inf, MAX_TOLERANCE)
@@ -237,3 +241,42 @@ def _check_quantities(entries):
     if entries.get('radius', '') not in (None, 'arcsec', 'pix'):
         raise _wrong(f'quantities.radius is {_shown(entries.get("radius"))}; expected arcsec, pix '
                      'or none')
+
+
+def _check_generator(entries):
+    if entries is None:
+        return
+    _checked(entries, 'generator', dict)
+    for key in ('n_noise', 'side'):
+        _number(entries, 'generator', key, 1, MAX_GRID, whole=True)
+
+
+def _check_density(entries):
+    if entries is None:
+        return
+    _checked(entries, 'density', dict)
+    _number(entries, 'density', 'n_galaxies', 1, 1e12, whole=True)
+    questions = _checked(entries.get('questions'), 'density.questions', dict)
+    _texts(list(questions), 'density.questions')
+    for name, answers in questions.items():
+        _texts(answers, f'density.questions.{name}')
+        if len(answers) < 2:
+            raise _wrong(f'density.questions.{name} has fewer than two answers')
+    _texts(entries.get('quantities'), 'density.quantities')
+
+
+def _check_adapter(entries):
+    if entries is None:
+        return
+    for key in ('survey', 'method'):
+        text = _checked(entries, 'adapter', dict).get(key)
+        _texts([text], f'adapter.{key}')
+
+
+def _check_applicability(entries):
+    if entries is None:
+        return
+    _checked(entries, 'applicability', dict)
+    _texts(entries.get('statistics'), 'applicability.statistics')
+    for key in ('flag_below', 'reason_below'):
+        _number(entries, 'applicability', key, 0.0, 1.0)

@@ -62,7 +62,7 @@ def start_session(graph, device, batch_size, precision='float32'):
         'auto' takes CUDA where it starts and the CPU otherwise.
     batch_size : int
         Rows a call; on a GPU each call must have just these.
-    precision : {'float32', 'float16'}, optional
+    precision : {'float32', 'float16', 'int8'}, optional
 
     Returns
     -------
@@ -80,6 +80,8 @@ def start_session(graph, device, batch_size, precision='float32'):
         If the graph is none that a CPU can run, or that a bundle may hold.
     """
     check_device(device, precision)
+    if device == 'auto' and precision == 'int8':
+        device = 'cpu'
     if device == 'auto':
         device = 'cuda' if device_starts('cuda') else 'cpu'
         if (device, precision) == ('cpu', 'float16'):

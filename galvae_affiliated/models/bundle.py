@@ -11,11 +11,18 @@ from galvae_affiliated._atomic import check_output, replacing
 from galvae_affiliated.exceptions import BundleError
 from galvae_affiliated.models._archive import pack, read_file, unpack
 from galvae_affiliated.models._graph_check import check_graph
+from galvae_affiliated.models.adapter import ADAPTER, LatentMap
+from galvae_affiliated.models.applicability import APPLICABILITY, ApplicabilityTest
+from galvae_affiliated.models.density import DENSITY, LatentDensity
 from galvae_affiliated.models.engine import Engine
+from galvae_affiliated.models.generation import generate
 from galvae_affiliated.models.manifest import Manifest
 from galvae_affiliated.models.self_test import SELF_TEST, verify
 
 __all__ = ['ModelBundle']
+
+INT8 = '+int8'  # after the id of a model whose encoder computed in eight bits
+ARRAY_PARTS = ('density', 'adapter', 'applicability')
 
 
 class ModelBundle:
@@ -32,7 +39,8 @@ class ModelBundle:
         What the model is; see the documentation's page on bundles.
     parts : dict of str to bytes
         'encoder.onnx', 'decoder.onnx' and 'self_test.npz', 'heads.onnx' if the model answers
-        questions, and 'quantities.onnx' if it was taught quantities.
+        questions, 'quantities.onnx' if it was taught quantities, and 'generator.onnx',
+        'density.npz', 'adapter.npz' and 'applicability.npz' if the manifest says so.
 
     Raises
     ------
@@ -50,6 +58,8 @@ class ModelBundle:
         needed = ['encoder.onnx', 'decoder.onnx', SELF_TEST]
         needed += ['heads.onnx'] * bool(self.questions)
         needed += ['quantities.onnx'] * bool(self._manifest.quantities)
+        needed += ['generator.onnx'] * bool(self._manifest.noise_shape)
+        needed += [f'{name}.npz' for name in ARRAY_PARTS if getattr(self._manifest, name)]
         missing = [part for part in needed if part not in self._parts]
         if missing:
             raise BundleError(f'the bundle lacks {", ".join(missing)}')
@@ -102,10 +112,30 @@ class ModelBundle:
         """str : Name and the start of the hash; written on every column."""
         return f'{self.name}@{self.sha256[:12]}'
 
+    def id_in(self, precision):
+        """
+        The id of what the model gives in a precision.
+
+        Parameters
+        ----------
+        precision : {'float32', 'float16', 'int8'}
+
+        Returns
+        -------
+        id : str
+            The model's own, but for eight bits, whose latents are a little other ones.
+        """
+        return f'{self.id}{INT8}' if precision == 'int8' else self.id
+
     @property
     def same_latents(self):
-        """list of str : Ids of the models that give the same latents, this one first."""
-        return [self.id, *self._manifest.same_as]
+        """
+        list of str : Ids of the models that give the same latents, this one first.
+
+        What their encoders give in eight bits is as good for the heads, and comes last.
+        """
+        ids = [self.id, *self._manifest.same_as]
+        return [*ids, *(f'{one}{INT8}' for one in ids)]
 
     @property
     def n_latents(self):
@@ -136,6 +166,38 @@ class ModelBundle:
     def questions(self):
         """mapping : Question to its answers, in the order of the columns of the heads."""
         return {name: list(entry.answers) for name, entry in self._manifest.questions.items()}
+
+    @functools.cached_property
+    def density(self):
+        """`~galvae_affiliated.models.LatentDensity` or None : Of the training latents."""
+        table = self._manifest.density
+        if table is None:
+            return None
+        return self._array_part(DENSITY, lambda content: LatentDensity.read(
+            content, table, self.n_latents, self.n_pose))
+
+    @functools.cached_property
+    def adapter(self):
+        """`~galvae_affiliated.models.LatentMap` or None : From latents of another survey."""
+        if self._manifest.adapter is None:
+            return None
+        return self._array_part(ADAPTER, lambda content: LatentMap.read(content, self.n_latents))
+
+    @functools.cached_property
+    def applicability(self):
+        """`~galvae_affiliated.models.ApplicabilityTest` or None : How rows are told as unlike."""
+        table = self._manifest.applicability
+        if table is None:
+            return None
+        return self._array_part(APPLICABILITY, lambda content: ApplicabilityTest.read(
+            content, table, self.n_latents))
+
+    def _array_part(self, name, read):
+        """What is made of the arrays of a part; an error names it."""
+        try:
+            return read(self._parts[name])
+        except BundleError as error:
+            raise BundleError(f'{name}: {error}') from None
 
     def rendering_index(self, names):
         """
@@ -171,8 +233,8 @@ class ModelBundle:
         Parameters
         ----------
         part : {'encoder', 'decoder', 'heads', 'quantities'}
-        precision : {'float32', 'float16'}, optional
-            'float16' takes the graph that computes in half precision.
+        precision : {'float32', 'float16', 'int8'}, optional
+            The others take the graph that computes in half precision, or in eight bits.
 
         Returns
         -------
@@ -251,6 +313,7 @@ class ModelBundle:
             content = source if isinstance(source, bytes) else read_file(source)
             bundle = cls(*unpack(content))
             bundle.check_graphs()
+            bundle.check_arrays()
         except BundleError as error:
             raise BundleError(f'{name}: {error}') from None
         return bundle
@@ -270,6 +333,18 @@ class ModelBundle:
                     check_graph(content)
                 except BundleError as error:
                     raise BundleError(f'{name}: {error}') from None
+
+    def check_arrays(self):
+        """
+        Refuse parts whose arrays are not what they have to be.
+
+        Raises
+        ------
+        BundleError
+            Naming the part and the array.
+        """
+        for name in ARRAY_PARTS:
+            getattr(self, name)
 
     def write(self, path, *, overwrite=False):
         """
@@ -292,6 +367,50 @@ class ModelBundle:
         with replacing(path) as unfinished:
             unfinished.write_bytes(pack(self._manifest.content, self._parts))
 
+    def generate(self, n, *, random_state=None, answers=None, quantities=None, radius=None,
+                 temperature=1.0, engine=None):
+        """
+        Draw galaxies from the density of the latents, and decode them.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+        random_state : int or `numpy.random.Generator`, optional
+            The same number gives the same galaxies.
+        answers : mapping of str to str, optional
+            Question to the answer that the heads of the model are to give, such as
+            ``{'bar': 'yes'}``. What leads to the question is asked for too.
+        quantities : mapping of str to float, optional
+            Values of quantities of the model.
+        radius : float, optional
+            petroR90 in the unit that the model's quantities need, where they need one.
+        temperature : float, optional
+            Factor on the widths of the density's components. Below one, galaxies are more
+            typical, and statistics of them are not those of the training set.
+        engine : `~galvae_affiliated.Engine`, optional
+            Where and how to compute.
+
+        Returns
+        -------
+        galaxies : `~galvae_affiliated.models.GeneratedGalaxies`
+            Images of the model's grid, with their latents.
+
+        Raises
+        ------
+        ValueError
+            If the model has no density, a question, an answer or a quantity is none of its
+            own, answers contradict each other, or no galaxy has such a quantity.
+
+        Warns
+        -----
+        GalvaeWarning
+            If hardly any galaxy of the training has what is asked for, with their number.
+        """
+        return generate(self, n, random_state=random_state, answers=answers,
+                        quantities=quantities, radius=radius, temperature=temperature,
+                        engine=engine)
+
     def verify(self, *, device='auto', precision='float32'):
         """
         Run the self-test of every part and compare with what it gave when it was made.
@@ -299,7 +418,7 @@ class ModelBundle:
         Parameters
         ----------
         device : {'auto', 'cpu', 'cuda'}
-        precision : {'float32', 'float16'}
+        precision : {'float32', 'float16', 'int8'}
             Of encoder and decoder.
 
         Returns
@@ -328,7 +447,7 @@ class ModelBundle:
         Parameters
         ----------
         device : {'cpu', 'cuda'}
-        precision : {'float32', 'float16'}
+        precision : {'float32', 'float16', 'int8'}
 
         Returns
         -------

@@ -72,10 +72,25 @@ def _head(model, entries):
              f'cutout         {model.grid} x {model.grid} pixels, '
              f'{model.field_of_view} petroR90 a side',
              f'flux unit      {entries["input"].get("flux_unit", "")}',
-             f'license        {model.manifest.license}', '', 'renderings']
+             f'license        {model.manifest.license}', *_more(model), '', 'renderings']
     for entry in model.frame.renderings:
         bands = f' of {",".join(reversed(entry.bands))}' if entry.bands else ''
         lines.append(f'  {entry.name:18s} {entry.kind}{bands}')
+    return lines
+
+
+def _more(model):
+    """Lines of what a model has besides encoder, decoder and heads."""
+    manifest, lines = model.manifest, []
+    if manifest.adapter:
+        lines.append(f'adapted        to {manifest.adapter.survey} ({manifest.adapter.method}); '
+                     'for images of that survey alone')
+    if manifest.density:
+        lines.append(f'density        of the latents of {manifest.density.n_galaxies} galaxies, '
+                     'for galvae generate')
+    if manifest.applicability:
+        lines.append('applicability  UNLIKE_TRAINING where the p-value is below '
+                     f'{manifest.applicability.flag_below:g}')
     return lines
 
 

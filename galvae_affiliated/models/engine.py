@@ -36,14 +36,18 @@ class Engine:
     n_threads : int, optional
         Threads on the CPU; None takes the processors that the process may use, and 1 is
         one thread of everything, BLAS included.
-    precision : {'float32', 'float16'}, optional
-        What the networks compute in; 'float16' needs a GPU, and a model that was exported
-        with it.
+    precision : {'float32', 'float16', 'int8'}, optional
+        What the networks compute in. 'float16' needs a GPU; 'int8' is that of the encoder
+        alone, needs a processor with VNNI, and gives latents that differ a little, whose columns
+        say so. Both need a model that was exported with it.
 
     Raises
     ------
     ValueError
-        For names that do not exist, half precision on the CPU, or numbers below 1.
+        For names that do not exist, half precision on the CPU, eight bits on a GPU, or numbers
+        below 1.
+    DeviceError
+        For eight bits on a processor without VNNI.
 
     Examples
     --------
@@ -68,7 +72,7 @@ class Engine:
         Parameters
         ----------
         model : `~galvae_affiliated.ModelBundle`
-        part : {'encoder', 'decoder', 'heads', 'quantities'}
+        part : {'encoder', 'decoder', 'generator', 'heads', 'quantities'}
             The last two are small: they run in single precision, in batches of their own
             size.
 
@@ -82,16 +86,18 @@ class Engine:
             If the model does not have the graph in this precision.
         """
         is_small = part in LATENT_PARTS
-        precision = 'float32' if is_small else self.precision
+        is_whole = is_small or (self.precision == 'int8' and part != 'encoder')
+        precision = 'float32' if is_whole else self.precision
         batch_size = LATENT_BATCH if is_small else self.batch_size
         # 'auto' with half precision is a GPU, which runs single precision as well
         return self._kept((model.sha256, part), lambda: model.graph(part, precision),
                           batch_size, precision, label=f'{model.id}: {part}.onnx',
                           shapes=_output_shapes(model, part))
 
-    def residual_runner(self):
-        """What runs the graph of the residuals, which is the same for all models."""
-        return self._kept('residual', residual_graph, self.batch_size, 'float32')
+    def residual_runner(self, *, few=False):
+        """What runs the graph of the residuals, also of few bands; the same for all models."""
+        return self._kept(('residual', few), lambda: residual_graph(few), self.batch_size,
+                          'float32')
 
     def _kept(self, name, graph, batch_size, precision, **about):
         """The runner of these settings; ``graph`` gives its bytes where there is none yet."""
@@ -116,7 +122,7 @@ def _output_shapes(model, part):
         latent = model.n_latents,
         return {'latent_mean': latent, 'latent_logvar': latent, 'latent_pose': (model.n_pose,),
                 'frame': image, 'weight': image}
-    if part == 'decoder':
+    if part in ('decoder', 'generator'):
         return {'composite': image}
     if part == 'heads':
         return {'fractions': (sum(map(len, model.questions.values())),),

@@ -10,7 +10,8 @@ from galvae_affiliated.cutouts.frame import ModelFrame
 from galvae_affiliated.exceptions import BundleError
 from galvae_affiliated.models._schema import check_entries
 
-__all__ = ['Manifest', 'PredictionSets', 'QuantityTable', 'Question']
+__all__ = ['AdapterTable', 'ApplicabilityTable', 'DensityTable', 'Manifest', 'PredictionSets',
+           'QuantityTable', 'Question']
 
 SCHEMA_VERSION = 2
 REQUIRED = ('schema_version', 'name', 'version', 'input', 'renderings', 'latents', 'questions',
@@ -71,6 +72,60 @@ class QuantityTable:
 
 
 @dataclass(frozen=True)
+class DensityTable:
+    """
+    What the density of the latents goes with; see `~galvae_affiliated.models.LatentDensity`.
+
+    Attributes
+    ----------
+    n_galaxies : int
+        That it was fitted to.
+    questions : mapping of str to tuple of str
+        Question to its answers, whose fractions were known.
+    quantities : tuple of str
+    """
+
+    n_galaxies: int
+    questions: Mapping
+    quantities: tuple
+
+
+@dataclass(frozen=True)
+class AdapterTable:
+    """
+    For which survey the latents are mapped; see `~galvae_affiliated.models.LatentMap`.
+
+    Attributes
+    ----------
+    survey : str
+    method : str
+    """
+
+    survey: str
+    method: str
+
+
+@dataclass(frozen=True)
+class ApplicabilityTable:
+    """
+    How rows that are unlike the training are told.
+
+    Attributes
+    ----------
+    statistics : tuple of str
+        Of the image, that are looked at besides the latents.
+    flag_below : float
+        p-value below which ``UNLIKE_TRAINING`` is set.
+    reason_below : float
+        p-value of a statistic below which it is given as a reason.
+    """
+
+    statistics: tuple
+    flag_below: float
+    reason_below: float
+
+
+@dataclass(frozen=True)
 class Manifest:
     """
     The entries of a manifest that the package reads.
@@ -89,6 +144,11 @@ class Manifest:
     n_volunteers : int
         How many votes the heads take a galaxy to have; their answers scatter above one.
     quantities : `QuantityTable` or None
+    noise_shape : tuple of int or None
+        Of the random numbers of one image that a sharp decoder takes; None without one.
+    density : `DensityTable` or None
+    adapter : `AdapterTable` or None
+    applicability : `ApplicabilityTable` or None
     floor, slope : tuple of 3 float
         Variance ``floor + slope * decoded`` of the residuals of each channel.
     chi2_99 : float
@@ -113,6 +173,10 @@ class Manifest:
     prediction_sets: PredictionSets
     n_volunteers: int
     quantities: QuantityTable | None
+    noise_shape: tuple | None
+    density: DensityTable | None
+    adapter: AdapterTable | None
+    applicability: ApplicabilityTable | None
     floor: tuple
     slope: tuple
     chi2_99: float
@@ -188,6 +252,10 @@ def _parsed(entries):
         'prediction_sets': _prediction_sets(entries.get('prediction_sets')),
         'n_volunteers': int(entries.get('heads', {}).get('n_volunteers', 0)),
         'quantities': _quantities(entries.get('quantities')),
+        'noise_shape': _noise_shape(entries.get('generator')),
+        'density': _density(entries.get('density')),
+        'adapter': _adapter(entries.get('adapter')),
+        'applicability': _applicability(entries.get('applicability')),
         'floor': tuple(map(float, residuals['floor'])),
         'slope': tuple(map(float, residuals['slope'])),
         'chi2_99': float(residuals['chi2_99']),
@@ -218,3 +286,26 @@ def _quantities(entries):
         return None
     return QuantityTable(tuple(entries['names']), MappingProxyType(dict(entries['units'])),
                          entries['radius'])
+
+
+def _noise_shape(entries):
+    return None if entries is None else (entries['n_noise'], entries['side'], entries['side'])
+
+
+def _density(entries):
+    if entries is None:
+        return None
+    questions = {name: tuple(answers) for name, answers in entries['questions'].items()}
+    return DensityTable(int(entries['n_galaxies']), MappingProxyType(questions),
+                        tuple(entries['quantities']))
+
+
+def _adapter(entries):
+    return None if entries is None else AdapterTable(entries['survey'], entries['method'])
+
+
+def _applicability(entries):
+    if entries is None:
+        return None
+    return ApplicabilityTable(tuple(entries['statistics']), float(entries['flag_below']),
+                              float(entries['reason_below']))

@@ -7,3 +7,5 @@ from .columns import in_set as in_set
 from .files import read_catalog as read_catalog
 from .files import write_table as write_table
 from .outputs import Outputs as Outputs
+from .regions import write_regions as write_regions
+from .samp import send_table as send_table

@@ -60,7 +60,7 @@ def add_latents(table, cutouts, model=None, *, reconstruction=True, scalar_colum
     encoder = Encoder(model, engine, **options)
     encoding = encoder.encode(cutouts, reconstruction=reconstruction)
     columns = encoding.columns(scalar_columns=scalar_columns)
-    columns = make_columns(columns, encoder.model)
+    columns = make_columns(columns, encoder.model, encoder.engine.precision)
     return with_columns(table.copy(), columns, overwrite=overwrite)
 
 
@@ -219,7 +219,7 @@ def get_latents(table, model=None, *, name='galvae_latent'):
         raise KeyError(f'the table has no latents: expected a column {name}, '
                        f'or {names[0]} to {names[-1]}')
     for one in names:
-        stated = _stated_model(table[one])
+        stated = stated_model(table[one])
         if stated is None and is_named:
             continue
         if stated not in model.same_latents:
@@ -278,7 +278,7 @@ def in_set(table, question, answer):
     return np.array(holds, dtype=bool)[place.ravel()]
 
 
-def _stated_model(column):
+def stated_model(column):
     """Id of the model that a column states, in its metadata or in its description."""
     stated = (column.info.meta or {}).get('galvae_model')
     description = ' '.join((column.info.description or '').split())
@@ -305,7 +305,7 @@ def with_columns(table, columns, *, overwrite):
     return result
 
 
-def make_columns(columns, model):
+def make_columns(columns, model, precision='float32'):
     """
     Columns of a table, which state their model.
 
@@ -315,13 +315,15 @@ def make_columns(columns, model):
     ----------
     columns : iterable of `~galvae_affiliated.models._column.Column`
     model : `~galvae_affiliated.ModelBundle`
+    precision : str, optional
+        In which the encoder computed, see `~galvae_affiliated.ModelBundle.id_in`.
 
     Returns
     -------
     columns : list of `~astropy.table.MaskedColumn`
         Rows that are not finite are masked, and those of their masks.
     """
-    result = []
+    result, stated = [], model.id_in(precision)
     for column in columns:
         values, mask = column.values, column.mask
         if np.issubdtype(values.dtype, np.floating):
@@ -331,6 +333,7 @@ def make_columns(columns, model):
             values = np.where(mask, '', values)
         result.append(MaskedColumn(
             values, name=column.name, mask=mask, unit=column.unit,
-            description=f'{column.description} [model {model.id}]',
-            meta={'ucd': column.ucd, 'galvae_model': model.id, 'galvae_sha256': model.sha256}))
+            description=f'{column.description} [model {stated}]',
+            meta={'ucd': column.ucd, 'galvae_model': stated, 'galvae_sha256': model.sha256,
+                  **column.meta}))
     return result

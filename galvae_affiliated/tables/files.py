@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Tables from and to files of the formats that astronomers use."""
 
+import io
 import mmap
 import re
 import tempfile
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from galvae_affiliated._atomic import replacing
+from galvae_affiliated._batches import row_slices
 
 # ending of the output file: format name of astropy's Table, and its options
 HDF5 = ('hdf5', {'path': 'galvae', 'serialize_meta': True})
@@ -18,8 +20,15 @@ FORMATS = {'.fits': ('fits', {}), '.fit': ('fits', {}), '.ecsv': ('ascii.ecsv', 
            '.h5': HDF5, '.hdf5': HDF5, '.csv': ('ascii.csv', {})}
 LDAC = 'LDAC_OBJECTS'
 BOM = b'\xef\xbb\xbf'  # with which some programs begin a text in UTF-8
+HDF5_META = '.__table_column_meta__'  # astropy's description of the columns of a table
+MAX_LINE = 1 << 20
+ROWS = 1 << 18  # identifiers that are looked at at a time
+UNIT_IN_YAML = re.compile(r'unit:([^,}\n]*)')
+UNIT_IN_XML = re.compile(rb'\bunit\s*=\s*["\']([^"\'<]{0,1000})')
+DECIMAL_COMMA = re.compile(r'\s*[-+]?[0-9]+(,[0-9]+)?(e[-+]?[0-9]+)?\s*', re.IGNORECASE)
 LEADING_ZERO = re.compile(rb'(^|[,;\t"])0[0-9]+(?=[,;\t"\r\n]|$)', re.MULTILINE)
 WHOLE = re.compile(r'0[0-9]+')
+FITS_NAME = re.compile(r'[.](fits?|fts)([.](gz|bz2|xz|zip|fz))?$', re.IGNORECASE)
 NUMBER = re.compile(r'\s*[-+]?[0-9.]+(e[-+]?[0-9]+)?\s*', re.IGNORECASE)
 
 # types that a format does not have: the next one that holds all their values
@@ -60,8 +69,45 @@ def write_table(table, path):
     kind, options = output_format(path)
     table = writable_table(table, path)
     with replacing(path) as unfinished:
-        table.write(unfinished, format=kind, overwrite=True, **options)
+        if kind == 'hdf5':
+            _write_hdf5(table, unfinished, options)
+        else:
+            table.write(unfinished, format=kind, overwrite=True, **options)
     return len(table)
+
+
+def _write_hdf5(table, path, options):
+    """Write by way of the memory: where a disk is full, the library ends the process."""
+    import h5py
+
+    content = io.BytesIO()
+    with h5py.File(content, 'w') as file:
+        table.write(file, format='hdf5', **options)
+    with open(path, 'wb') as file:
+        file.write(content.getbuffer())
+
+
+def check_identifiers(source, path):
+    """
+    Refuse before the work identifiers that the format of the output cannot hold.
+
+    Parameters
+    ----------
+    source : `~galvae_affiliated.cutouts.CutoutSource`
+        A set of cutouts.
+    path : str or path
+        The output, of which the ending counts.
+
+    Raises
+    ------
+    ValueError
+        Naming one that it cannot.
+    """
+    from astropy.table import Table
+
+    if output_format(path)[0] == 'fits':
+        for rows in row_slices(len(source), ROWS):
+            _check_ascii(Table({'id_str': np.array(source.ids(rows), dtype=str)}), 'id_str', path)
 
 
 def check_writable(table, path):
@@ -137,8 +183,20 @@ def writable_table(table, path):
     if kind == 'fits':
         for name in table.colnames:
             _check_ascii(table, name, path)
-        table = _with_fits_nulls(table)
+        table = _with_text_masks(_with_fits_nulls(table), 'fits')
+    elif kind == 'ascii.ecsv':
+        table = _with_text_masks(table, 'ecsv')
+        if not len(table):
+            _flatten_nothing(table)
     return table
+
+
+def _flatten_nothing(table):
+    """Vector columns of no rows as scalar ones, in place: ECSV of such cannot be read again."""
+    for name in table.colnames:
+        column = table[name]
+        if getattr(column, 'ndim', 1) > 1:
+            table.replace_column(name, column[(slice(None), *[0] * (column.ndim - 1))])
 
 
 def _widen(table, name, kind, path):
@@ -194,6 +252,24 @@ def _with_fits_nulls(table):
             column.fill_value = null
         table.replace_column(name, column)
     return table
+
+
+def _with_text_masks(table, kind):
+    """Masks of text in columns of their own where some is empty: the formats take it for null."""
+    from astropy.table import MaskedColumn
+
+    for name in [name for name in table.colnames if isinstance(table[name], MaskedColumn)]:
+        if _has_null_and_empty(table[name]):
+            column = table[name].copy()
+            column.info.serialize_method[kind] = 'data_mask'
+            table.replace_column(name, column)
+    return table
+
+
+def _has_null_and_empty(column):
+    """Whether a column of text has values that are masked, and others that are empty."""
+    return (column.dtype.kind in 'US' and bool(column.mask.any())
+            and bool(np.any(np.ma.asarray(column).compressed().astype(str) == '')))
 
 
 def _default_null(column):
@@ -276,7 +352,7 @@ def _read_as(path, kind, part):
     with open(path, 'rb') as file:
         start = file.read(4096)
     suffix = Path(path).suffix.lower()
-    if start.startswith(b'SIMPLE') or FORMATS.get(suffix, ' ')[0] == 'fits':
+    if start.startswith(b'SIMPLE') or FITS_NAME.search(str(path)):
         return _read_fits(path, part)
     if start.startswith(b'\x89HDF'):
         return _read_hdf5(path, part)
@@ -287,6 +363,8 @@ def _read_as(path, kind, part):
         return _read_parquet(path)
     if b'<VOTABLE' in start:
         return _read_votable(path)
+    if start.startswith(b'# %ECSV'):
+        return _read_ecsv(path)
     if suffix == '.csv' or start.startswith((b'#Table1', BOM)):
         return _read_csv(path, start)
     return Table.read(path, format=kind) if kind else Table.read(path)
@@ -296,22 +374,70 @@ def _read_csv(path, start):
     """A table of comma-separated values, with comments before it or without."""
     from astropy.table import Table
 
-    if start.startswith(b'# %ECSV'):
-        return Table.read(path, format='ascii.ecsv')
     source = path
     if start.startswith((b'#', BOM)):
         source = _without_comments(Path(path).read_text(encoding='utf-8-sig'))
-    table = Table.read(source, format='ascii.csv')
+    delimiter = _delimiter(path if source is path else source)
+    table = Table.read(source, format='ascii.csv', delimiter=delimiter)
+    if delimiter == ';':
+        _read_decimal_commas(table)
     with open(path, 'rb') as file, closing(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) \
             as content:
         has_zeros = LEADING_ZERO.search(content) is not None
     if has_zeros:  # of identifiers, which are no numbers then
-        texts = Table.read(source, format='ascii.csv', converters={'*': [_text_converter()]})
+        texts = Table.read(source, format='ascii.csv', delimiter=delimiter,
+                           converters={'*': [_text_converter()]})
         for name in table.colnames:
             column = np.ma.asarray(texts[name]).filled('')
             if table[name].dtype.kind == 'i' and any(map(WHOLE.fullmatch, column.tolist())):
                 table.replace_column(name, texts[name])
     return table
+
+
+def _read_ecsv(path):
+    from itertools import takewhile
+
+    from astropy.table import Table
+
+    with open(path, encoding='utf-8', errors='replace') as file:
+        _check_units(''.join(takewhile(lambda line: line.startswith('#'), file)))
+    return Table.read(path, format='ascii.ecsv')
+
+
+def _check_units(text):
+    """Refuse a description of columns with a unit that astropy would compute for ever."""
+    from galvae_affiliated.images.units import ENDLESS_POWER
+
+    for unit in UNIT_IN_YAML.findall(text):
+        if ENDLESS_POWER.search(unit.strip(' \'"')):
+            raise ValueError(f"a column has the unit '{unit[:100].strip()}', which is none")
+
+
+def _delimiter(source):
+    """What stands between the names of the first line: a comma, semicolon or tab."""
+    if isinstance(source, str) and '\n' in source:
+        line = source.split('\n', 1)[0]
+    else:
+        with open(source, encoding='utf-8-sig', errors='replace') as file:
+            line = file.readline(MAX_LINE)
+    return max((',', ';', '\t'), key=line.count)
+
+
+def _read_decimal_commas(table):
+    """Make numbers of columns such as '1,5', in place: spreadsheets write them with semicolons."""
+    from astropy.table import MaskedColumn
+
+    for name in table.colnames:
+        column = table[name]
+        if column.dtype.kind != 'U':
+            continue
+        mask = np.ma.getmaskarray(np.ma.asarray(column))
+        texts = np.ma.asarray(column).filled('')
+        if not mask.all() and all(map(DECIMAL_COMMA.fullmatch, texts[~mask].tolist())):
+            values = [np.nan if lost else float(text.replace(',', '.'))
+                      for text, lost in zip(texts, mask)]
+            made = MaskedColumn(values, mask=mask) if mask.any() else np.array(values)
+            table.replace_column(name, made)
 
 
 def _text_converter():
@@ -337,21 +463,26 @@ def _read_fits(path, part):
     from astropy.io import fits
     from astropy.table import Table, vstack
 
-    with fits.open(path) as hdus:
+    from galvae_affiliated.images._containers import plain_fits
+
+    with plain_fits(path) as source, \
+            fits.open(source, memmap=False, character_as_bytes=True) as hdus:
         places = [i for i, hdu in enumerate(hdus) if isinstance(hdu, _table_kinds())]
         names = [hdus[i].name or str(i) for i in places]
-    if part is not None:
-        wanted = [i for i, name in zip(places, names) if part in (i, name) or
-                  str(part).upper() == name.upper()]
-    else:
-        wanted = [i for i, name in zip(places, names) if name == LDAC] or places
-    if not wanted:
-        raise _SeveralTablesError(f'{path}: there is no table {"" if part is None else part!r}; '
-                                  f'there are {", ".join(names) or "none"}')
-    tables = [Table.read(path, format='fits', hdu=i) for i in wanted]
-    if len(tables) > 1 and not all(names[places.index(i)] == LDAC for i in wanted):
-        raise _SeveralTablesError(_several(path, names if len(set(names)) == len(names)
-                                           else [str(i) for i in places]))
+        if part is not None:
+            wanted = [i for i, name in zip(places, names) if part in (i, name) or
+                      str(part).upper() == name.upper()]
+        else:
+            wanted = [i for i, name in zip(places, names) if name == LDAC] or places
+        if not wanted:
+            raise _SeveralTablesError(f'{path}: there is no table {"" if part is None else part!r};'
+                                      f' there are {", ".join(names) or "none"}')
+        if len(wanted) > 1 and not all(names[places.index(i)] == LDAC for i in wanted):
+            raise _SeveralTablesError(_several(path, names if len(set(names)) == len(names)
+                                               else [str(i) for i in places]))
+        for i in wanted:
+            _check_units(''.join(f'unit: {unit}\n' for unit in hdus[i].header['TUNIT*'].values()))
+        tables = [Table.read(hdus, format='fits', hdu=i) for i in wanted]
     if len(tables) > 1:
         for table in tables:
             table.meta.clear()
@@ -378,6 +509,9 @@ def _read_hdf5(path, part):
     with h5py.File(path) as file:
         file.visititems(lambda name, item: found.append(name)
                         if isinstance(item, h5py.Dataset) and item.dtype.names else None)
+        for name in found:
+            lines = file[f'{name}{HDF5_META}'][:] if f'{name}{HDF5_META}' in file else []
+            _check_units('\n'.join(bytes(line).decode('utf-8', 'replace') for line in lines))
     if not found:
         raise ValueError('there is no table in this HDF5 file; pandas and others have layouts '
                          'of their own')
@@ -413,6 +547,7 @@ def _read_parquet(path):
     try:
         metadata = pq.read_schema(path).metadata or {}
         if b'table_meta_yaml' in metadata:
+            _check_units(metadata[b'table_meta_yaml'].decode('utf-8', 'replace'))
             return Table.read(path, format='parquet')
         # not read_table, which takes an equals sign in the name of a folder for a column
         with pq.ParquetFile(path) as file:
@@ -425,6 +560,10 @@ def _read_votable(path):
     """The table of a VOTable, with its columns under their own names."""
     from astropy.io import votable
 
+    with open(path, 'rb') as file, closing(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) \
+            as content:
+        _check_units(''.join(f'unit: {unit.decode("utf-8", "replace")}\n'
+                             for unit in UNIT_IN_XML.findall(content)))
     tables = [table for table in votable.parse(path).iter_tables() if not table.is_empty()
               or table.fields]
     if len(tables) > 1:

@@ -7,6 +7,7 @@ import numpy as np
 
 from galvae_affiliated.models.encoder import Encoding
 from galvae_affiliated.models.engine import Engine
+from galvae_affiliated.models.image_statistics import STATISTICS
 from galvae_affiliated.models.quantities import predict_quantities
 from galvae_affiliated.models.votes import predict_votes, set_thresholds
 from galvae_affiliated.tables.columns import make_columns
@@ -31,6 +32,9 @@ class Outputs:
         out, 32 are enough.
     reconstruction : bool, optional
         ``galvae_recon_chi2``; it costs about half of the time.
+    applicability : bool, optional
+        How like the training images each one is, with reasons, if the model can say it and
+        ``reconstruction`` is true.
     scalar_columns : bool, optional
         A scalar column a latent, for formats without vector columns.
 
@@ -45,6 +49,7 @@ class Outputs:
     coverage: float | None = 0.9
     n_samples: int = 0
     reconstruction: bool = True
+    applicability: bool = True
     scalar_columns: bool = False
 
     def names(self, model):
@@ -72,8 +77,9 @@ class Outputs:
         pose = np.zeros((0, model.n_pose), dtype=np.float32)
         none = np.zeros(0, dtype=np.float32)
         flags = np.zeros(0, dtype=np.int32)
+        statistics = np.zeros((0, len(STATISTICS))) if self._says_applicability(model) else None
         return Encoding(latent, latent, pose, none if self.reconstruction else None, flags,
-                        none, none)
+                        none, none, statistics=statistics)
 
     def columns(self, encoding, model, engine=None, *, radius_unit=None):
         """
@@ -102,5 +108,14 @@ class Outputs:
         if model.manifest.quantities:
             radius = encoding.radius_in(model.manifest.quantities.radius)
             predicted += predict_quantities(encoding.latent, radius, model, engine).columns()
+        if self._says_applicability(model):
+            applicability = model.applicability.test(encoding)
+            encoding = replace(encoding, flags=encoding.flags | applicability.flags())
+            predicted += applicability.columns()
         own = encoding.columns(scalar_columns=self.scalar_columns, radius_unit=radius_unit)
-        return make_columns([*own, *predicted], model)
+        return make_columns([*own, *predicted], model, engine.precision)
+
+    def _says_applicability(self, model):
+        """Whether there are columns of how like the training images each one is."""
+        wanted = self.applicability and self.reconstruction
+        return wanted and model.manifest.applicability is not None

@@ -1,3 +1,4 @@
+from .adapt.run import adapt_model
 from .build import build_bundle
 from .config import PRESETS, TrainingConfig, read_config
 from .data.dataset import GalaxySet, read_galaxies
@@ -10,6 +11,7 @@ __all__ = [
     'PRESETS',
     'GalaxySet',
     'TrainingConfig',
+    'adapt_model',
     'build_bundle',
     'fit_new_heads',
     'fit_new_quantities',

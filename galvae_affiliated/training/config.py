@@ -497,4 +497,4 @@ def _expectation(error, field):
         if 'le' in bounds:
             return f'a number from {bounds["ge"]:g} to {bounds["le"]:g}'
         return f'a number of at least {bounds["ge"]:g}'
-    return EXPECTED[kind]
+    return EXPECTED.get(kind, error['msg'])

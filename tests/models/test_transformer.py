@@ -8,7 +8,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks
 
-from galvae_affiliated import CutoutStack, DeviceError, GalvaeFlags, LatentTransformer, get_model
+from galvae_affiliated import (
+    CutoutStack,
+    DeviceError,
+    GalvaeFlags,
+    LatentTransformer,
+    flag_meanings,
+    get_model,
+)
 
 GRID = 128
 
@@ -197,3 +204,34 @@ def test_scikit_learns_own_checks(check):
 def test_a_device_that_does_not_start_is_an_error_even_without_rows():
     with pytest.raises(DeviceError):
         LatentTransformer(device='cuda').encoder.encode(np.full((2, 3, GRID, GRID), np.nan))
+
+
+def test_rows_may_carry_their_flags(images, latents):
+    spoilt = images.copy()
+    spoilt[1] = np.nan
+    stack = CutoutStack.from_composites(spoilt)
+    stack.flags[[2, 3]] = GalvaeFlags.SMALL, GalvaeFlags.OFF_IMAGE
+    transformer = LatentTransformer(with_flags=True)
+    rows = clone(transformer).fit_transform(stack)
+    assert rows.shape == (5, 41) and rows.dtype == np.float32
+    expected = [0, GalvaeFlags.NO_DATA, GalvaeFlags.SMALL, GalvaeFlags.OFF_IMAGE, 0]
+    assert rows[:, -1].astype(int).tolist() == expected
+    np.testing.assert_allclose(rows[[0, 2, 4], :-1], latents[[0, 2, 4]], atol=1e-5)
+    assert np.isnan(rows[[1, 3], :-1]).all()
+    names = transformer.get_feature_names_out()
+    assert len(names) == 41 and names[-1] == 'galvae_flags'
+    np.testing.assert_array_equal(
+        transformer.inverse_transform(rows[[0]]),
+        LatentTransformer().inverse_transform(rows[[0], :-1]),
+    )
+
+
+def test_flags_are_a_column_of_data_frames(images):
+    pytest.importorskip('pandas')
+    frame = LatentTransformer(with_flags=True).set_output(transform='pandas').transform(images)
+    assert frame.columns[-1] == 'galvae_flags' and (frame['galvae_flags'] == 0).all()
+
+
+def test_every_bit_fits_in_the_column_of_flags():
+    everything = sum(bit for bit, _, _ in flag_meanings().values())
+    assert int(np.float32(everything)) == everything

@@ -93,3 +93,80 @@ def test_several_tables_of_a_votable(tmp_path):
     (tmp_path / 't.vot').write_text(text[:stop] + again + text[stop:])
     with pytest.raises(ValueError, match='there are several tables'):
         read_catalog(tmp_path / 't.vot')
+
+
+@pytest.mark.parametrize(
+    ('text', 'expected'),
+    [
+        ('id;x;y\n1;2.5;3\n2;4.5;5\n', {'id': [1, 2], 'x': [2.5, 4.5], 'y': [3, 5]}),
+        ('id;x;name\n007;2,5;a, b\n2;-4,5e1;c\n', {'x': [2.5, -45.0], 'name': ['a, b', 'c']}),
+        ('\ufeffid;x\n007;2,5\n010;3,5\n', {'id': ['007', '010'], 'x': [2.5, 3.5]}),
+        ('#Table1\nid;x\n1;2,5\n', {'id': [1], 'x': [2.5]}),
+        ('id\tx\n1\t2.5\n', {'id': [1], 'x': [2.5]}),
+        ('id,x;y\n1,2\n', {'id': [1], 'x;y': [2]}),
+        ('id;x\n', {'id': [], 'x': []}),
+    ],
+)
+def test_values_between_other_separators(tmp_path, text, expected):
+    (tmp_path / 't.csv').write_text(text)
+    table = read_catalog(tmp_path / 't.csv')
+    for name, values in expected.items():
+        assert table[name].tolist() == values
+
+
+def test_decimal_commas_that_are_missing_are_masked(tmp_path):
+    (tmp_path / 't.csv').write_text('id;x\n1;2,5\n2;\n3;4\n')
+    column = read_catalog(tmp_path / 't.csv')['x']
+    assert column.mask.tolist() == [False, True, False] and column[2] == 4.0
+
+
+@pytest.mark.parametrize('ending', ['fits', 'ecsv', 'parquet', 'h5'])
+def test_masked_text_beside_empty_text(tmp_path, ending):
+    """FITS has no null text; what is empty comes back as empty all the same."""
+    names = MaskedColumn(['NGC 1', '', 'x'], mask=[False, False, True])
+    write_table(Table({'id': [1, 2, 3], 'name': names}), tmp_path / f't.{ending}')
+    found = read_catalog(tmp_path / f't.{ending}')
+    assert found.colnames == ['id', 'name']
+    assert np.ma.getmaskarray(np.ma.asarray(found['name'])).tolist() == [False, False, True]
+    assert list(np.ma.asarray(found['name']).astype(str)[:2]) == ['NGC 1', '']
+
+
+@pytest.mark.parametrize('ending', ['fits', 'ecsv', 'parquet', 'h5', 'vot'])
+def test_units_that_would_be_computed_for_ever(tmp_path, ending):
+    path = tmp_path / f't.{ending}'
+    write_table(Table({'x': [1.0]}, units=['km']), path)
+    assert read_catalog(path)['x'].unit == 'km'
+    content = path.read_bytes()
+    unit = b'10**99999999 m'
+    if ending == 'fits':
+        content = content.replace(b"'km      '          ", b"'10**99999999 m'    ")
+    elif ending == 'parquet':
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(path)
+        meta = {name: text.replace(b'km', unit) for name, text in table.schema.metadata.items()}
+        pq.write_table(table.replace_schema_metadata(meta), path)
+        content = path.read_bytes()
+    elif ending == 'h5':
+        import h5py
+
+        with h5py.File(path, 'a') as file:
+            name = 'galvae.__table_column_meta__'
+            lines = [line.replace(b'km', unit) for line in file[name][:].tolist()]
+            del file[name]
+            file[name] = lines
+        content = path.read_bytes()
+    else:
+        content = content.replace(b'km', unit)
+    assert unit in content
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=f't.{ending}: .*10.*99999999 m.*which is none'):
+        read_catalog(path)
+
+
+@pytest.mark.parametrize('ending', ['fits', 'ecsv', 'parquet', 'h5', 'vot'])
+def test_no_rows_of_vectors_come_back(tmp_path, ending):
+    table = Table({'id': np.zeros(0, dtype=int), 'v': MaskedColumn(np.zeros((0, 40)), mask=True)})
+    write_table(table, tmp_path / f't.{ending}')
+    found = read_catalog(tmp_path / f't.{ending}')
+    assert found.colnames == ['id', 'v'] and len(found) == 0

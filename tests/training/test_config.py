@@ -140,6 +140,8 @@ def test_paths_are_relative_to_the_file(read, tmp_path):
         ('none.toml', None, FileNotFoundError),
         ('.', None, ValueError),
         ('image.toml', b'\x89PNG\xff', ValueError),
+        ('deep.toml', b'a = ' + b'[' * 100_000 + b']' * 100_000, ValueError),
+        ('large.toml', b'#' * (1 << 20) + b'\n', ValueError),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(tmp_path, name, content, error):

@@ -1,0 +1,100 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""Density and applicability of a model, from a set of its training galaxies."""
+
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from galvae_affiliated import Engine, ModelBundle, get_model
+from galvae_affiliated.cutouts.sets import open_cutout_set
+from galvae_affiliated.training.parts import encode_kinds, fit_parts
+
+N = 520
+ENGINE = Engine(device='cpu', n_threads=1)
+
+
+def write_set(path, n=N):
+    """Noisy round galaxies; one of ten is of the split 'test', every second was held out."""
+    rng, rows = np.random.default_rng(0), []
+    x = np.arange(128) - 63.5
+    radius = np.hypot(x[:, None], x)[..., None]
+    for i in range(n):
+        light = 200 * np.exp(-radius / rng.uniform(6, 12)) * [1.0, 0.8, 0.6]
+        pixels = np.clip(light + rng.normal(5, 3, (128, 128, 3)), 0, 255).astype(np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, 'JPEG', quality=95)
+        rows.append(
+            {
+                'id_str': str(i),
+                'image': {'bytes': buffer.getvalue(), 'path': ''},
+                'split': 'test' if i % 10 == 0 else 'train',
+                'held_out': i % 2 == 0,
+            }
+        )
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+@pytest.fixture(scope='module')
+def parquet(tmp_path_factory):
+    return write_set(tmp_path_factory.mktemp('parts') / 'set.parquet')
+
+
+def test_kinds_are_encoded_of_the_chosen_rows(parquet):
+    model = get_model()
+    source = open_cutout_set(parquet, model.frame, already_scaled=True)
+    rows = np.zeros(N, dtype=bool)
+    rows[[3, 7]] = True
+    found = encode_kinds(model, source, ENGINE, rows=rows)
+    assert list(found) == ['color', 'grey']
+    assert all(len(encoding) == 2 for encoding in found.values())
+    assert np.isfinite(found['color'].statistics).all()
+    assert np.isnan(found['grey'].statistics).any(axis=1).all()
+    assert np.abs(found['color'].latent - found['grey'].latent).max() > 0.1
+
+
+def test_the_command_makes_a_model_with_both_parts(galvae, parquet, tmp_path):
+    output = tmp_path / 'new.galvae'
+    words = ['gz2-sdss-v2', parquet, '-o', output, '--already-scaled', '--split-column', 'split']
+    words += ['--held-out-column', 'held_out', '--components', '1', '--name', 'parts']
+    words += ['--device', 'cpu', '--n-threads', 1]
+    run = galvae('fit-parts', *words)
+    assert (run.code, run.err) == (0, '')
+    assert run.out.startswith('parts@')
+    model = ModelBundle.read(output)
+    assert set(model.verify(device='cpu')) >= {'density/log_density', 'applicability/p'}
+    assert model.manifest.density.n_galaxies == N - N // 10
+    about = model.manifest.raw['applicability']['fitted to']['color']
+    assert (about['galaxies'], about['calibrated on']) == (260, 208)
+    assert model.parts['encoder.onnx'] == get_model().parts['encoder.onnx']
+
+
+@pytest.mark.parametrize(
+    ('words', 'message'),
+    [
+        (['--parts', 'colour'], "--parts has 'colour'; expected density or applicability"),
+        (['--components', 'many'], 'expected whole numbers'),
+        (['--split-column', 'part'], "no column 'part'"),
+        (['--split-column', 'split', '--split', 'none'], "has split 'none'"),
+        (['--parts', 'density'], 'expected at least 200'),
+    ],
+)
+def test_wrong_calls_are_refused(galvae, tmp_path, words, message):
+    path = write_set(tmp_path / 'small.parquet', n=5)
+    words = [get_model().name, path, '-o', tmp_path / 'new.galvae', '--already-scaled', *words]
+    galvae('fit-parts', *words).fails(2, message)
+    assert not (tmp_path / 'new.galvae').exists()
+
+
+def test_one_part_alone(parquet):
+    source = get_model()
+    model = fit_parts(
+        source, parquet, ENGINE, parts=['density'], already_scaled=True, n_components=[1]
+    )
+    assert model.density is not None
+    assert model.applicability is None
+    assert model.name == source.name
