@@ -7,13 +7,12 @@ Run from the repository, for docs/development/reliability.rst::
     python benchmarks/bench_attack.py SET.parquet [GROUP ...]
 
 SET.parquet is a set of cutouts with 60 rows or more. Each group runs in a process of its own,
-so that a crash is counted too; a case of more than 30 seconds counts as a hang.
+so that a crash is counted too; one that says nothing for five minutes counts as hanging.
 """
 
 import argparse
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -22,9 +21,13 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from _attack_inputs import INPUT_GROUPS
+from _attack_runs import RUN_GROUPS
+from _attack_tools import command, encoding, killed_run, one_line, reference, rows_of
 
 sys.path.insert(0, str(Path(__file__).parents[1] / 'tests'))
 HANG = 30  # seconds
+PATIENCE = 300  # seconds without a result: a group hangs, however busy the machine is
 # group: what it is, and cases and failures before (72a97fd)
 BEFORE = {
     '1a': ('damage of a bundle', 1037, 0),
@@ -35,13 +38,37 @@ BEFORE = {
     '1f': ('manifest, random values', 260, 106),
     '1g': ('manifest, chosen values', 134, 69),
     '1h': ('self-test', 23, 18),
+    '1i': ('names of models through five formats', 75, 8),
     '1j': ('pickles in a training TOML', 2, 2),
+    '1k': ('values in a training TOML', 1658, 1),
+    '2a': ('kill -9 at random moments', 48, 0),
+    '2b': ('file operations that fail', 144, 15),
+    '2c': ('files larger than there is room for', 32, 0),
     '2d': ('inputs changed before the run goes on', 39, 10),
     '2e': ('output path', 69, 11),
     '2f': ('two runs at once', 34, 18),
     '2g': ('finished chunks damaged', 53, 36),
+    '2h': ('signals at random moments', 48, 10),
+    '2i': ('text that FITS cannot hold', 7, 7),
+    '3a': ('FITS header values', 158, 4),
+    '3b': ('FITS files with random damage', 220, 26),
+    '3c': ('the same, of large images', 90, 0),
+    '3d': ('shapes, types, devices', 129, 4),
+    '3e': ('folder of FITS cutouts, one bad', 25, 4),
+    '3f': ('the same, random bytes of it', 90, 25),
+    '3g': ('one bit of a .fits.gz cutout', 70, 15),
+    '3h': ('catalogues', 428, 4),
     '3i': ('images in a Parquet set', 74, 7),
+    '3j': ('Parquet structures', 66, 3),
     '3k': ('Parquet files with random damage', 120, 0),
+    '3l': ('extreme pixel values', 27, 2),
+    '3m': ('shell: streams, locale, limits', 27, 3),
+    '4a': ('threads, processes, pickles', 24, 1),
+    '4b': ('batches against batch 1', 27, 0),
+    '4c': ('limits of threads', 11, 0),
+    '4d': ('encodings in a row: memory', 5, 0),
+    '5a': ('downloads: bad content, hashes, mirrors', 40, 6),
+    '5b': ('8 threads download at once', 17, 0),
 }
 
 
@@ -182,47 +209,6 @@ def group_1j(folder):
         yield name, 'it ran code' if Path('PWNED').exists() else found
 
 
-def command(*words, **options):
-    """Code and messages of one run of the command."""
-    words = [sys.executable, '-m', 'galvae_affiliated.scripts.main', *map(str, words)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120, **options)
-    return done.returncode, done.stderr
-
-
-def encoding(images, output, *words):
-    return ['encode', images, '-o', output, '--already-scaled', '--no-morphology',
-            '--no-reconstruction', *words]
-
-
-def rows_of(path):
-    """Identifiers and latents of a table."""
-    from astropy.table import Table
-
-    table = Table.read(path)
-    return [str(name) for name in table['id_str']], np.ma.filled(table['galvae_latent'], 0)
-
-
-def one_line(code, said, codes=(1, 2)):
-    """'' if a run ended with one line; else what it said."""
-    lines = said.strip().splitlines()
-    is_told = len(lines) == 1 and lines[0].startswith('galvae: error: ')
-    is_told &= 'unexpected' not in said
-    return '' if code in codes and is_told else f'code {code}: {said[-200:]}'
-
-
-def killed_run(images, output, after=2):
-    """A run with chunks of ten rows that was killed when some chunks were there."""
-    words = [sys.executable, '-m', 'galvae_affiliated.scripts.main',
-             *encoding(images, output, '--chunk-size', '10', '--batch-size', '1')]
-    run = subprocess.Popen(list(map(str, words)), stderr=subprocess.DEVNULL)
-    parts = output.with_name(f'.{output.name}.parts')
-    while run.poll() is None and len(list(parts.glob('*.json'))) < after:
-        time.sleep(0.005)
-    run.send_signal(signal.SIGKILL)
-    run.wait()
-    return parts
-
-
 def group_2d(folder):
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -271,7 +257,7 @@ def group_2e(folder):
 
 def group_2f(folder):
     images = folder / 'set.parquet'
-    expected, _ = _reference(folder)
+    expected, _ = reference(folder)
     for i in range(12):
         output = folder / f'two{i}.parquet'
         words = encoding(images, output, *(['--chunk-size', '10'] if i % 3 else []))
@@ -288,16 +274,8 @@ def group_2f(folder):
             f'codes {codes}, {len(names)} rows, {len(set(names))} of them different')
 
 
-def _reference(folder):
-    output = folder / 'reference.parquet'
-    code, said = command(*encoding(folder / 'set.parquet', output, '--chunk-size', 10,
-                                   '--batch-size', 1))
-    assert code == 0, said
-    return rows_of(output)
-
-
 def group_2g(folder):
-    expected = _reference(folder)
+    expected = reference(folder)
     rng = np.random.default_rng(5)
 
     def flip(path):
@@ -367,7 +345,7 @@ def group_3k(folder):
 def _run_group(name, folder, results):
     os.chdir(folder)
     warnings.simplefilter('ignore')
-    for case, found in globals()[f'group_{name}'](Path(folder)):
+    for case, found in {**globals(), **INPUT_GROUPS, **RUN_GROUPS}[f'group_{name}'](Path(folder)):
         results.put((case, found))
     results.put(None)
 
@@ -385,7 +363,7 @@ def run_group(name, images):
         process.start()
         while process.is_alive() or not results.empty():
             try:
-                case = results.get(timeout=2 * HANG if process.is_alive() else 1)
+                case = results.get(timeout=PATIENCE if process.is_alive() else 1)
             except Exception:
                 found.append(('unfinished', f'no answer, exit code {process.exitcode}'))
                 break

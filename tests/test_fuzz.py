@@ -20,7 +20,7 @@ from galvae_affiliated.models._archive import pack
 from galvae_affiliated.models._graph_check import check_graph
 from galvae_affiliated.models._sessions import start_session
 from galvae_affiliated.models.manifest import Manifest
-from galvae_affiliated.models.self_test import SELF_TEST, _self_test_vectors
+from galvae_affiliated.models.self_test import SELF_TEST, read_vectors
 
 pytestmark = pytest.mark.filterwarnings('ignore')
 
@@ -122,7 +122,7 @@ def test_manifests(place, value):
 def test_self_tests(edits):
     content = altered(get_model().parts[SELF_TEST], edits)
     try:
-        assert all(isinstance(a, np.ndarray) for part in _self_test_vectors(content).values()
+        assert all(isinstance(a, np.ndarray) for part in read_vectors(content).values()
                    for a in part.values())
     except BundleError:
         pass

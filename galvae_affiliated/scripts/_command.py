@@ -7,9 +7,31 @@ import warnings
 
 from galvae_affiliated import __version__
 from galvae_affiliated.exceptions import GalvaeWarning
-from galvae_affiliated.scripts import encode, models, train
+from galvae_affiliated.scripts import (
+    adapt,
+    draw,
+    encode,
+    explore,
+    generate,
+    label,
+    models,
+    parts,
+    regions,
+    report,
+    simulate,
+    train,
+)
 from galvae_affiliated.scripts._common import Parser
 from galvae_affiliated.scripts._messages import print_warning
+
+COMMANDS = (
+    encode.add_encode, encode.add_demo,
+    report.add_report, label.add_label, explore.add_outliers, explore.add_similar,
+    explore.add_clusters, explore.add_map, regions.add_regions, regions.add_send,
+    draw.add_reconstruct, draw.add_traverse, generate.add_generate, simulate.add_simulate,
+    train.add_train, train.add_sweep, train.add_fit_heads, parts.add_fit_parts, adapt.add_adapt,
+    models.add_info, models.add_models, models.add_doctor,
+)
 
 
 def run_command(args=None):
@@ -35,7 +57,6 @@ def _build_parser():
     parser.add_argument('--version', action='version',
                         version=f'galvae_affiliated {__version__}')
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
-    for add_command in (encode.add_encode, train.add_train, train.add_sweep, train.add_fit_heads,
-                        encode.add_demo, models.add_info, models.add_models, models.add_doctor):
+    for add_command in COMMANDS:
         add_command(commands)
     return parser

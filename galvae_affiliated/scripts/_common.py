@@ -29,7 +29,7 @@ def add_engine_options(parser):
     """Where and how to compute; see `engine_options`."""
     add_device_option(parser)
     parser.add_argument('--precision', choices=PRECISIONS, default='float32',
-                        help='float16 is for GPUs')
+                        help='float16 is for GPUs, int8 for processors with VNNI')
     parser.add_argument('--n-threads', type=int, metavar='N',
                         help='on the CPU; all that the process may use if left out')
     parser.add_argument('--batch-size', type=int, default=BATCH_SIZE, metavar='N',

@@ -32,7 +32,12 @@ def print_warning(message, *_, **__):
 def print_done(message):
     """What was done, for a person at a terminal; the output itself is in files."""
     if is_interactive():
-        _print_line(_one_line(message))
+        print_line(message)
+
+
+def print_line(message):
+    """What was done, for the log of a batch system, too."""
+    _print_line(_one_line(message))
 
 
 def _one_line(message):

@@ -76,24 +76,15 @@ def _run_reconstruct(options):
     stack = _cutouts(options, model, slice(options.first, options.first + options.number))
     with replacing(options.output) as unfinished:
         if kind == '.png':
-            _draw_reconstructions(stack, model, engine, unfinished)
+            from galvae_affiliated.plotting import draw_reconstructions
+
+            draw_reconstructions(unfinished, stack, model, engine=engine)
         else:
             from galvae_affiliated.models.reconstruction import reconstruct
             from galvae_affiliated.tables.drawings import write_reconstruction
 
             write_reconstruction(reconstruct(stack, model, engine=engine), unfinished, model)
     print_done(f'{len(stack)} cutouts written to {options.output}')
-
-
-def _draw_reconstructions(stack, model, engine, path):
-    from matplotlib import pyplot
-
-    from galvae_affiliated.plotting import plot_reconstructions
-
-    axes = plot_reconstructions(stack, model, engine=engine)
-    figure = axes[0, 0].figure
-    figure.savefig(path, format='png', dpi=100)
-    pyplot.close(figure)
 
 
 def _run_traverse(options):

@@ -1,6 +1,7 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """``galvae encode`` and ``galvae demo``."""
 
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,9 +16,16 @@ from galvae_affiliated.scripts._common import (
     engine_options,
     is_cutout_set,
 )
-from galvae_affiliated.scripts._messages import is_interactive, print_done
+from galvae_affiliated.scripts._messages import is_interactive, print_line
+from galvae_affiliated.scripts._outcome import (
+    draw_field_picture,
+    draw_set_picture,
+    summary_line,
+    written_flags,
+)
 from galvae_affiliated.tables.files import (
     FORMATS,
+    check_identifiers,
     check_writable,
     output_format,
     read_catalog,
@@ -47,7 +55,8 @@ def _add_encode_options(parser):
     add('images', nargs='+', metavar='IMAGE')
     add_output_options(parser, 'OUT', 'table to write; its ending gives the format: '
                        + ', '.join(FORMATS), 'OUT, and columns of the same names')
-    add('--bands', help='names of the bands in the order of the images, such as g,r,z')
+    add('--bands', help='one or more bands in the order of the images, such as g,r,z, VIS, HSC-I '
+        "or '814 nm'")
     add('--catalog', metavar='CAT',
         help='table of the sources; they are detected without one')
     add('--radius', metavar='NAME', help='column of petroR90, or one number for all; without '
@@ -56,7 +65,8 @@ def _add_encode_options(parser):
         help='columns of the positions, where they are not found by their names')
     add('--radius-unit', metavar='UNIT', help="'pix' or an angle, where the radii state none")
     add('--psf-fwhm', type=float, metavar='ARCSEC',
-        help='seeing, by which point sources are told apart; without it the stars show it')
+        help='seeing, by which point sources and galaxies that are not resolved are told apart; '
+        'without it the stars show it')
     add('--unit', help="flux unit, such as nmgy, uJy or MJy/sr, in place of the header's")
     add('--zero-point', metavar='MAG',
         help='AB magnitude of one count, for all bands or as g=25.1,r=25.3,...')
@@ -64,7 +74,8 @@ def _add_encode_options(parser):
     add('--already-scaled', action='store_true',
         help="cutouts are at the model's scale already")
     add('--rendering', metavar='NAME',
-        help='how the cutouts enter the model; galvae info lists the names')
+        help='how the cutouts enter the model; galvae info lists the names, and linear is for '
+        '8-bit pictures that were not compressed')
     add_model_option(parser)
     add_engine_options(parser)
     add('--chunk-size', type=int, metavar='N',
@@ -85,11 +96,13 @@ def _add_encode_options(parser):
 
 def _run_encode(options):
     """Encode images with a catalogue, or a set of cutouts."""
+    start = time.monotonic()
     kind, _ = output_format(options.output)
     _check_files(options)
     _check_combinations(options, kind)
     run = _encode_set if is_cutout_set(options.images) else _encode_field
-    print_done(f'{run(options)} rows written to {options.output}')
+    flags = run(options)
+    print_line(summary_line(options.output, flags, time.monotonic() - start))
 
 
 def _check_files(options):
@@ -126,32 +139,41 @@ def _check_combinations(options, kind):
     if options.picture and options.no_morphology:
         raise ValueError('--picture shows the vote fractions; leave out --no-morphology')
     if options.picture:
-        from galvae_affiliated._optional import check_matplotlib
+        from galvae_affiliated.plotting import check_picture
 
-        check_matplotlib()
+        check_picture(options.picture)
 
 
 def _encode_set(options):
-    """Encode a set and write its table; returns the number of rows."""
+    """Encode a set and write its table; returns the flags of the rows, in parts."""
     from galvae_affiliated.catalog import encode_cutout_set
 
-    for name in ('catalog', 'position_columns', 'radius', 'radius_unit', 'psf_fwhm', 'picture'):
+    for name in ('catalog', 'position_columns', 'radius', 'radius_unit'):
         if getattr(options, name):
             raise ValueError(f'--{name.replace("_", "-")} goes with images of a field, not with '
                              'a set of cutouts')
     path, = options.images
     keywords = {**_shared_options(options), 'pixel_scale': options.pixel_scale,
-                'already_scaled': options.already_scaled, 'bands': options.bands}
+                'already_scaled': options.already_scaled, 'bands': options.bands,
+                'psf_fwhm': options.psf_fwhm}
     if options.chunk_size is None:
-        return write_table(encode_cutout_set(path, options.model, **keywords), options.output)
+        check_identifiers(_open_set(path, options, keywords)[0], options.output)
+        table = encode_cutout_set(path, options.model, **keywords)
+        if options.picture:
+            cutouts, model = _open_set(path, options, keywords)
+            n_rows = draw_set_picture(options.picture, cutouts, table, model, options.device)
+            _print_drawn(n_rows, table, options)
+        write_table(table, options.output)
+        return [table['galvae_flags']]
     from galvae_affiliated.streaming import stream_cutout_set
 
-    return stream_cutout_set(path, options.output, options.model, overwrite=options.overwrite,
-                             chunk_size=options.chunk_size, **keywords)
+    stream_cutout_set(path, options.output, options.model, overwrite=options.overwrite,
+                      chunk_size=options.chunk_size, **keywords)
+    return written_flags(options.output)
 
 
 def _encode_field(options):
-    """Encode a field and write its table; returns the number of rows."""
+    """Encode a field and write its table; returns the flags of the rows, in parts."""
     from galvae_affiliated.catalog import encode_catalog, open_field
 
     if options.already_scaled:
@@ -171,12 +193,18 @@ def _encode_field(options):
     if options.chunk_size is not None:
         from galvae_affiliated.streaming import stream_catalog
 
-        return stream_catalog(field, catalog, options.output, options.model,
-                              chunk_size=options.chunk_size, **keywords)
+        stream_catalog(field, catalog, options.output, options.model,
+                       chunk_size=options.chunk_size, **keywords)
+        return written_flags(options.output)
     table = encode_catalog(field, catalog, options.model, **keywords)
     if options.picture:
-        _draw_picture(field, table, options)
-    return write_table(table, options.output)
+        from galvae_affiliated.models.registry import get_model
+
+        n_rows = draw_field_picture(options.picture, field, table, get_model(options.model),
+                                    options.device)
+        _print_drawn(n_rows, table, options)
+    write_table(table, options.output)
+    return [table['galvae_flags']]
 
 
 def _shared_options(options):
@@ -189,20 +217,20 @@ def _shared_options(options):
             **engine_options(options)}
 
 
-def _draw_picture(field, table, options):
-    """Cut out once more, at the radii that were used, the galaxies that are drawn."""
-    from astropy.table import Table
-
-    from galvae_affiliated.catalog import make_cutouts
+def _open_set(path, options, keywords):
+    """The set of cutouts, and the model."""
+    from galvae_affiliated.cutouts.sets import open_cutout_set
     from galvae_affiliated.models.registry import get_model
-    from galvae_affiliated.plotting import draw_gallery, gallery_rows
+    from galvae_affiliated.streaming import SET_OPTIONS
 
-    table = Table(table, copy=False)
-    rows = gallery_rows(table)
     model = get_model(options.model)
-    stack = make_cutouts(field, table[rows], model, radius='galvae_radius')
-    draw_gallery(options.picture, stack, table, rows, model, device=options.device)
-    print_done(f'{len(rows)} of {len(table)} rows drawn in {options.picture}')
+    read_options = {name: value for name, value in keywords.items() if name in SET_OPTIONS}
+    return open_cutout_set(path, model.frame, **read_options), model
+
+
+def _print_drawn(n_rows, table, options):
+    left = '' if n_rows == len(table) else '; flagged and small ones are left out first'
+    print_line(f'{options.picture}: {n_rows} of {len(table)} rows drawn{left}')
 
 
 def _run_demo(options):

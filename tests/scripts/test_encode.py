@@ -24,6 +24,7 @@ UNNEEDED = (
     *(
         'astropy.convolution',
         'astropy.modeling',
+        'astropy.nddata',
         'astropy.visualization',
         'dask',
         'h5py',
@@ -39,6 +40,7 @@ UNNEEDED = (
             'ndimage',
             'optimize',
             'signal',
+            'sparse',
             'spatial',
             'special',
             'stats',
@@ -362,8 +364,8 @@ def test_missing_files(encode, field_files, tmp_path, catalog):
 def test_missing_band(encode, field_files):
     g, r, z = field_files.values()
     encode(images=[g, r]).fails(2, '2 images')
-    encode(images=[g, r], bands='g,r').fails(2, 'this model takes')
-    encode(images=[g, r, z], bands='g,r,y').fails(2, 'this model takes')
+    encode(images=[g, r], bands='g,x').fails(2, "the band 'x' is not known")
+    encode(images=[g, r, z], bands='g,r,HSC-R').fails(2, 'r and HSC-R are the same band')
     encode(images=[g, r, z], bands=None).fails(2, 'band')
     encode(images=[g], bands='g,r,z').fails(2, 'expected planes or extensions of g, r, z')
 
@@ -666,7 +668,8 @@ def test_demo(galvae, tmp_path):
     assert len(table) >= 20
     poor_fit = 1024  # says something of the model, not of the field
     flags = np.array(table['galvae_flags']) & ~poor_fit
-    kinds = GalvaeFlags.POINT_SOURCE | GalvaeFlags.BLENDED  # what a source is, and no fault of it
+    # what a source is, and no fault of it
+    kinds = GalvaeFlags.POINT_SOURCE | GalvaeFlags.BLENDED | GalvaeFlags.UNRESOLVED
     assert np.mean((flags & ~kinds) == 0) > 0.5
     largest = np.argsort(table['galvae_radius'].value)[::-1][:15]
     assert np.mean(flags[largest] == 0) > 0.8
@@ -689,7 +692,48 @@ def test_picture(encode, catalog, tmp_path):
     assert run.code == 0, run.err
     with Image.open(tmp_path / 'out.png') as picture:
         assert np.asarray(picture.convert('L')).max() > 50
+    assert f'out.png: {len(Table.read(tmp_path / "out.fits"))} of' in run.err
     encode('--picture', tmp_path / 'other.png', output='other.fits').fails(2, '--no-morphology')
+    words = '--picture', tmp_path / 'other.txt'
+    encode(*words, output='other.fits', fast=False).fails(2, 'none of a picture')
+    assert not (tmp_path / 'other.fits').exists()
+
+
+def test_picture_of_a_set(galvae, cutout_set, tmp_path):
+    pytest.importorskip('matplotlib')
+    words = ['--no-reconstruction', '--picture', tmp_path / 'out.png']
+    run = galvae('encode', cutout_set, '-o', tmp_path / 'out.fits', *words)
+    assert run.code == 0, run.err
+    assert 'out.png: 1 of 2 rows drawn' in run.err
+    with Image.open(tmp_path / 'out.png') as picture:
+        assert np.asarray(picture.convert('L')).max() > 50
+
+
+@pytest.mark.parametrize('words', [[], ['--chunk-size', 1]])
+def test_identifiers_that_fits_cannot_hold_are_told_before_the_work(
+    galvae, cutout_set, tmp_path, words
+):
+    table = pq.read_table(cutout_set)
+    pq.write_table(table.set_column(0, 'id_str', pa.array(['a', 'galaxi\u00e9'])), cutout_set)
+    run = galvae('encode', cutout_set, '-o', tmp_path / 'out.fits', *words)
+    run.fails(2, "'id_str' holds 'galaxi\u00e9'")
+    assert not list(tmp_path.glob('*out.fits*'))
+    assert galvae('encode', cutout_set, '-o', tmp_path / 'out.parquet', *words, *FAST).code == 0
+
+
+@pytest.mark.parametrize('words', [[], ['--chunk-size', 4]])
+@pytest.mark.parametrize('output', ['out.fits', 'out.parquet'])
+def test_a_run_ends_with_what_it_came_to(encode, galaxies, tmp_path, words, output):
+    galaxies = galaxies.copy()
+    galaxies['x'] = np.array(galaxies['x'], dtype=float)
+    galaxies['x'][[1, 3]] = np.nan, 1e6
+    galaxies.write(tmp_path / 'sources.fits')
+    run = encode('--catalog', tmp_path / 'sources.fits', *words, output=output)
+    assert run.code == 0, run.err
+    n = len(galaxies)
+    line = run.err.splitlines()[-1]
+    assert line.startswith(f'galvae: {tmp_path / output}: {n} rows, {n - 2} measured; flagged: ')
+    assert 'BAD_POSITION 1, OFF_IMAGE 1' in line and line.endswith(' s')
 
 
 class Terminal(io.StringIO):

@@ -1,0 +1,74 @@
+# Licensed under a 3-clause BSD style license - see LICENSE.rst
+"""``galvae generate``."""
+
+from galvae_affiliated.scripts._common import (
+    add_engine_options,
+    add_model_option,
+    add_output_options,
+    check_output,
+    engine_options,
+)
+from galvae_affiliated.scripts._messages import print_done
+
+
+def add_generate(commands):
+    parser = commands.add_parser(
+        'generate', help='draw galaxies that nobody saw',
+        description='Draw latents from the density of those of the training galaxies, and decode '
+        'them.')
+    add = parser.add_argument
+    add('-n', dest='number', type=int, default=64, metavar='N', help='how many (default 64)')
+    add_output_options(parser, 'OUT', 'a sheet (.png), images with latents (.fits), or a set of '
+                       'cutouts with latents (.parquet)')
+    add('--answers', default='', metavar='QUESTION=ANSWER,...',
+        help='what the heads of the model are to say of them, such as bar=yes')
+    add('--quantities', default='', metavar='NAME=VALUE,...',
+        help='values of quantities of the model')
+    add('--radius', type=float, metavar='R',
+        help='petroR90 in the unit of the quantities, where they need one')
+    add('--temperature', type=float, default=1.0, metavar='T',
+        help='below 1, galaxies are more typical (default 1)')
+    add('--random-state', type=int, metavar='SEED', help='the same number, the same galaxies')
+    add_model_option(parser)
+    add_engine_options(parser)
+    parser.set_defaults(run=_run_generate)
+
+
+def _run_generate(options):
+    check_output(options.output, options.overwrite)
+    answers = _pairs(options.answers, '--answers')
+    quantities = {name: _number(name, value)
+                  for name, value in _pairs(options.quantities, '--quantities').items()}
+    from galvae_affiliated.models.engine import Engine
+    from galvae_affiliated.models.generation import generate_batches
+    from galvae_affiliated.models.registry import get_model
+    from galvae_affiliated.tables.generated import check_generated, write_generated
+
+    check_generated(options.output, options.number)
+    model = get_model(options.model)
+    batches = generate_batches(
+        model, options.number, random_state=options.random_state, answers=answers,
+        quantities=quantities, radius=options.radius, temperature=options.temperature,
+        engine=Engine(**engine_options(options)))
+    write_generated(batches, options.number, options.output, model, overwrite=options.overwrite)
+    print_done(f'{options.number} galaxies written to {options.output}')
+
+
+def _pairs(text, option):
+    """NAME=VALUE,... as a dictionary."""
+    pairs = {}
+    for entry in filter(None, text.split(',')):
+        name, equals, value = (part.strip() for part in entry.partition('='))
+        if not (name and equals and value):
+            raise ValueError(f'{option} has {entry!r}; expected NAME=VALUE')
+        if name in pairs:
+            raise ValueError(f'{option} has {name} twice')
+        pairs[name] = value
+    return pairs
+
+
+def _number(name, text):
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f'--quantities has {name}={text}; expected a number') from None
