@@ -3,7 +3,7 @@
 
 import difflib
 from contextlib import nullcontext
-from dataclasses import fields
+from dataclasses import fields, replace
 from itertools import islice
 
 from galvae_affiliated._batches import prefetched, row_slices, stack_rows
@@ -12,7 +12,9 @@ from galvae_affiliated.models.encoder import Encoder, Encoding
 from galvae_affiliated.models.engine import Engine
 from galvae_affiliated.tables.outputs import Outputs
 
-__all__ = ['encode']
+__all__ = ['encode', 'known_channels']
+
+FIRST = 8  # cutouts that are looked at
 
 
 def encode(source, model, outputs, engine, *, progress=None):
@@ -55,7 +57,7 @@ def encode_chunks(source, chunks, model, outputs, engine, *, progress=None):
     encoding : `~galvae_affiliated.models.Encoding`
         Of the rows of each chunk.
     """
-    report = progress_callback(progress)
+    report, channels = progress_callback(progress), known_channels(source)
     encoder = Encoder(model, engine)
     size = stack_rows(engine.batch_size)
     pieces = [row_slices(rows.stop, size, rows.start) for rows in chunks]
@@ -68,7 +70,30 @@ def encode_chunks(source, chunks, model, outputs, engine, *, progress=None):
             for rows, stack in zip(piece, islice(made, len(piece))):
                 parts.append(encoder.encode(stack, reconstruction=outputs.reconstruction))
                 report(rows.stop, len(source))
-            yield Encoding.concatenate(parts)
+            encoding = Encoding.concatenate(parts)
+            yield replace(encoding, channels=channels)
+
+
+def known_channels(source):
+    """
+    What the channels of the cutouts hold, as far as the source or its first cutouts say.
+
+    A stream writes the metadata of its columns before it has seen the last rows, and has to write
+    what a table that is made at once has.
+
+    Parameters
+    ----------
+    source : `~galvae_affiliated.cutouts.CutoutSource`
+
+    Returns
+    -------
+    channels : tuple of str
+        In all ways that there are among them, see ``bands`` of `~galvae_affiliated.CutoutStack`.
+    """
+    if source.channels or not len(source):
+        return (source.channels,)
+    stack = next(iter(source.stacks([slice(0, min(FIRST, len(source)))])))
+    return tuple(sorted({str(bands) for bands in stack.bands[stack.measured]}))
 
 
 def _thread_limit(engine):

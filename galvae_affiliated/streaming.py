@@ -22,7 +22,7 @@ from galvae_affiliated._progress import progress_callback
 from galvae_affiliated.catalog import id_column
 from galvae_affiliated.cutouts.maker import CutoutMaker, open_cutouts
 from galvae_affiliated.models.registry import get_model
-from galvae_affiliated.pipeline import encode_chunks, resolve_options
+from galvae_affiliated.pipeline import encode_chunks, known_channels, resolve_options
 from galvae_affiliated.tables._lock import RunLock
 from galvae_affiliated.tables._writers import MEASURED, PIXEL_SCALE, WRITERS, ChunkedTable
 from galvae_affiliated.tables.columns import check_column_names
@@ -153,7 +153,7 @@ def taken_options(options, names):
 def _stream(source, table, model, outputs, engine, output, read_options, *, chunk_size,
             overwrite, progress):
     """Encode what is not encoded yet, then join the chunks to a table; returns its rows."""
-    empty = replace(outputs.no_rows(model), channels=(source.channels,))
+    empty = replace(outputs.no_rows(model), channels=known_channels(source))
     chunked = ChunkedTable(table, len(source), output,
                            _chunk(source, slice(0, 0), empty, model, outputs, engine))
     chunked.check_writable()

@@ -365,6 +365,7 @@ def test_next_cutouts_are_made_while_these_are_encoded(monkeypatch):
 
     class Source:
         stacks = staticmethod(lambda slices: stacks())
+        channels = 'z,r,g'
 
         def __len__(self):
             return 6

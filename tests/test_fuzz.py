@@ -252,6 +252,8 @@ def test_fits_headers(cards, tmp_path_factory):
         code = main([str(word) for word in words])
     assert 'unexpected' not in said.getvalue()
     lines = [line for line in said.getvalue().splitlines() if 'warning' not in line]
-    assert (code, len(lines)) in ((0, 0), (1, 1), (2, 1)), said.getvalue()
+    # what came of it, or one error
+    assert (code, len(lines)) in ((0, 0), (0, 1), (1, 1), (2, 1)), said.getvalue()
+    assert code or not any('error' in line for line in lines)
     if code == 0:
         assert len(Table.read(folder / 'out.fits')) == 2

@@ -195,7 +195,7 @@ class FieldImages:
         """Median surface brightness in AB magnitudes of bright pixels; of few, a plausible one."""
         values = sample_pixels(self.planes[i].data, sample_regions(self.shape))
         light = (values - self.sky[i]) * self.factors[i] - self.band_residual[i]
-        light = light[light > BRIGHT * self.band_noise[i]]
+        light = light[np.isfinite(light) & (light > BRIGHT * self.band_noise[i])]
         if len(light) < FEW_BRIGHT or not self.band_noise[i] > 0:
             return np.mean(PLAUSIBLE_BRIGHTNESS)
         return ZERO_POINT_NANOMAGGY - 2.5 * np.log10(np.median(light))

@@ -42,7 +42,9 @@ def image_statistics(frame):
         sixteenth of a side), and logarithms are natural.
     """
     # arrays of more images leave the caches, and are given back to the system after each
-    parts = [_statistics(frame[start:start + AT_ONCE]) for start in range(0, len(frame), AT_ONCE)]
+    with np.errstate(invalid='ignore', over='ignore'):  # of frames that are no numbers
+        parts = [_statistics(frame[start:start + AT_ONCE])
+                 for start in range(0, len(frame), AT_ONCE)]
     return np.concatenate([np.zeros((0, len(STATISTICS))), *parts])
 
 

@@ -177,8 +177,8 @@ def _ring_sums(images, x, y, n_rings):
         Number of pixels that are known, and their sum, of each ring.
     """
     n, ny, nx = images.shape
-    along_x, along_y = ((np.arange(length) - c[:, None]).astype(np.float32)
-                        for length, c in ((nx, x), (ny, y)))
+    # in double precision: in single, pixels on the edge of a ring fall on either side of it
+    along_x, along_y = np.arange(nx) - x[:, None], np.arange(ny) - y[:, None]
     square = along_x[:, None, :] ** 2 + along_y[:, :, None] ** 2
     # one ring more takes the pixels that are in none
     ring = np.minimum(np.sqrt(square, out=square) / BIN, n_rings).astype(np.intp)

@@ -143,7 +143,8 @@ def test_self_test_passes_here():
     report = get_model().verify(device='cpu')
     assert report['device'] == 'cpu'
     encoded = {f'encoder/latent_{name}' for name in ('mean', 'logvar', 'pose')}
-    assert set(report) == {'device', *encoded, 'decoder/composite', 'heads/fractions'}
+    others = {'decoder/composite', 'heads/fractions', 'density/log_density'}
+    assert set(report) == {'device', *encoded, *others}
 
 
 def test_self_test_finds_other_weights():

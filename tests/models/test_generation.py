@@ -125,7 +125,7 @@ def test_wrong_calls_are_refused(model, options, message):
 
 def test_a_model_without_a_density_says_so():
     with pytest.raises(ValueError, match='no density of its latents.*fit-parts'):
-        get_model().generate(1)
+        get_model('gz2-sdss-v1').generate(1)
 
 
 def test_a_part_that_the_manifest_promises_has_to_be_there(model):

@@ -76,7 +76,7 @@ def test_the_command_makes_a_model_with_both_parts(galvae, parquet, tmp_path):
 @pytest.mark.parametrize(
     ('words', 'message'),
     [
-        (['--parts', 'colour'], "--parts has 'colour'; expected density or applicability"),
+        (['--parts', 'colour'], "--parts has 'colour'; expected density, applicability, int8"),
         (['--components', 'many'], 'expected whole numbers'),
         (['--split-column', 'part'], "no column 'part'"),
         (['--split-column', 'split', '--split', 'none'], "has split 'none'"),

@@ -328,7 +328,7 @@ def with_quantities(bundle, model, *, units=None, name=None):
     manifest = bundle.manifest.raw
     manifest['quantities'] = {'names': list(model.names), 'units': units,
                               'radius': model.radius_unit, 'report': model.report}
-    manifest['latents']['same_as'] = bundle.same_latents
+    manifest['latents']['same_as'] = [bundle.id, *bundle.manifest.same_as]
     manifest['name'] = manifest['name'] if name is None else name
     inputs = _test_inputs(model)
     graph = _export_quantities(model, inputs)

@@ -271,7 +271,7 @@ def _with_heads(model, fitted, tree, latent, name):
     known = model.manifest.raw
     manifest = {key: value for key, value in known.items() if key not in OUTDATED}
     manifest.update(name=name or model.name, questions=tree, **fitted.manifest,
-                    latents={**known['latents'], 'same_as': model.same_latents})
+                    latents={**known['latents'], 'same_as': [model.id, *model.manifest.same_as]})
     inputs = {'latent': random_latents(SELF_TEST_ROWS, model.n_latents)}
     tested = self_test({'heads': graph}, {'heads': inputs}, model.parts[SELF_TEST])
     return model.replaced(manifest, {'heads.onnx': graph, SELF_TEST: tested})
