@@ -91,6 +91,9 @@ class Browser:
             mobile=touch,
         )
         self.call('Emulation.setTouchEmulationEnabled', enabled=touch)
+        # the page has been laid out anew, and what watches its size has been told
+        self.wait(f'window.innerWidth === {width}')
+        self.run('new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))')
 
     def call(self, method, **params):
         """One command of the protocol, and what it gives."""
