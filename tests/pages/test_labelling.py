@@ -201,7 +201,13 @@ def test_a_table_of_another_length_is_refused(table, cutouts, tmp_path):
 
 def start_command(folder):
     """``galvae label`` as a process of its own, and its address."""
-    code = 'import sys; from galvae_affiliated.scripts.main import main; sys.exit(main())'
+    code = (
+        'import signal, sys\n'
+        # a shell starts what runs in the background with interrupts ignored, which is inherited
+        'signal.signal(signal.SIGINT, signal.default_int_handler)\n'
+        'from galvae_affiliated.scripts.main import main\n'
+        'sys.exit(main())'
+    )
     process = subprocess.Popen(
         [
             *(sys.executable, '-c', code, 'label', 'table.fits', '--images', 'set.parquet'),
