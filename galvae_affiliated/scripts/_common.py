@@ -61,3 +61,16 @@ def is_cutout_set(images):
     """Whether the images of the command line are one set of cutouts."""
     first = Path(images[0])
     return len(images) == 1 and (first.is_dir() or first.suffix.lower() in ('.parquet', '.pq'))
+
+
+def parse_pairs(text, option):
+    """NAME=VALUE,... as a dictionary."""
+    pairs = {}
+    for entry in filter(None, text.split(',')):
+        name, equals, value = (part.strip() for part in entry.partition('='))
+        if not (name and equals and value):
+            raise ValueError(f'{option} has {entry!r}; expected NAME=VALUE')
+        if name in pairs:
+            raise ValueError(f'{option} has {name} twice')
+        pairs[name] = value
+    return pairs

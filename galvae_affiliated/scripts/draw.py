@@ -73,7 +73,7 @@ def _run_reconstruct(options):
     from galvae_affiliated._atomic import replacing
 
     model, engine = _model_and_engine(options)
-    stack = _cutouts(options, model, slice(options.first, options.first + options.number))
+    stack = _stack(_open_cutouts(options, model), options.first, options.number)
     with replacing(options.output) as unfinished:
         if kind == '.png':
             from galvae_affiliated.plotting import draw_reconstructions
@@ -98,9 +98,10 @@ def _run_traverse(options):
 
     model, engine = _model_and_engine(options)
     encoder = Encoder(model, engine)
-    latent, pose = _code(options, encoder, options.row)
+    source = _open_cutouts(options, model)  # once for both galaxies
+    latent, pose = _code(source, encoder, options.row)
     if options.to is not None:
-        latents = interpolate(latent, _code(options, encoder, options.to)[0], model,
+        latents = interpolate(latent, _code(source, encoder, options.to)[0], model,
                               n_steps=options.steps)
     else:
         latents = traverse(latent, _along(options.along), model, n_steps=options.steps,
@@ -131,17 +132,16 @@ def _model_and_engine(options):
     return get_model(options.model), Engine(**engine_options(options))
 
 
-def _code(options, encoder, row):
+def _code(source, encoder, row):
     """Latents and pose of a row."""
     if row < 0:
         raise ValueError(f'there is no row {row}')
-    stack = _cutouts(options, encoder.model, slice(row, row + 1))
-    encoding = encoder.encode(stack, reconstruction=False)
+    encoding = encoder.encode(_stack(source, row, 1), reconstruction=False)
     return encoding.latent[0], encoding.pose[0]
 
 
-def _cutouts(options, model, rows):
-    """The cutouts of some rows."""
+def _open_cutouts(options, model):
+    """The `~galvae_affiliated.cutouts.CutoutSource` of the images."""
     images = options.images
     if is_cutout_set(images):
         for name in ('catalog', 'radius'):
@@ -149,13 +149,10 @@ def _cutouts(options, model, rows):
                 raise ValueError(f'--{name} goes with images of a field, not with a set of cutouts')
         from galvae_affiliated.cutouts.sets import open_cutout_set
 
-        source = open_cutout_set(
+        return open_cutout_set(
             images[0], model.frame, bands=options.bands, unit=options.unit,
             zero_point=options.zero_point, pixel_scale=options.pixel_scale,
             already_scaled=options.already_scaled, rendering=options.rendering)
-        rows = _known_rows(rows, len(source))
-        stack, = source.stacks([rows])
-        return stack
     if options.already_scaled:
         raise ValueError('--already-scaled goes with a set of cutouts, not with images of a field')
     from galvae_affiliated.catalog import open_cutouts
@@ -166,13 +163,16 @@ def _cutouts(options, model, rows):
         images[0] if len(images) == 1 else images, catalog, model.frame, bands=options.bands,
         unit=options.unit, zero_point=options.zero_point, pixel_scale=options.pixel_scale,
         radius=options.radius, rendering=options.rendering)
-    return source.stack(_known_rows(rows, len(source)))
+    return source
 
 
-def _known_rows(rows, n):
-    if rows.start >= n:
-        raise ValueError(f'there is no row {rows.start}; there are {n} rows, from 0')
-    return slice(rows.start, min(rows.stop, n))
+def _stack(source, first, number):
+    """The cutouts of some rows, as many as there are."""
+    n = len(source)
+    if first >= n:
+        raise ValueError(f'there is no row {first}; there are {n} rows, from 0')
+    stack, = source.stacks([slice(first, min(first + number, n))])
+    return stack
 
 
 def _along(text):

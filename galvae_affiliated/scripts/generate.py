@@ -7,6 +7,7 @@ from galvae_affiliated.scripts._common import (
     add_output_options,
     check_output,
     engine_options,
+    parse_pairs,
 )
 from galvae_affiliated.scripts._messages import print_done
 
@@ -36,9 +37,9 @@ def add_generate(commands):
 
 def _run_generate(options):
     check_output(options.output, options.overwrite)
-    answers = _pairs(options.answers, '--answers')
+    answers = parse_pairs(options.answers, '--answers')
     quantities = {name: _number(name, value)
-                  for name, value in _pairs(options.quantities, '--quantities').items()}
+                  for name, value in parse_pairs(options.quantities, '--quantities').items()}
     from galvae_affiliated.models.engine import Engine
     from galvae_affiliated.models.generation import generate_batches
     from galvae_affiliated.models.registry import get_model
@@ -52,19 +53,6 @@ def _run_generate(options):
         engine=Engine(**engine_options(options)))
     write_generated(batches, options.number, options.output, model, overwrite=options.overwrite)
     print_done(f'{options.number} galaxies written to {options.output}')
-
-
-def _pairs(text, option):
-    """NAME=VALUE,... as a dictionary."""
-    pairs = {}
-    for entry in filter(None, text.split(',')):
-        name, equals, value = (part.strip() for part in entry.partition('='))
-        if not (name and equals and value):
-            raise ValueError(f'{option} has {entry!r}; expected NAME=VALUE')
-        if name in pairs:
-            raise ValueError(f'{option} has {name} twice')
-        pairs[name] = value
-    return pairs
 
 
 def _number(name, text):

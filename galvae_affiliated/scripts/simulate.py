@@ -3,7 +3,7 @@
 
 from pathlib import Path
 
-from galvae_affiliated.scripts._common import add_device_option, add_model_option
+from galvae_affiliated.scripts._common import add_device_option, add_model_option, parse_pairs
 from galvae_affiliated.scripts._messages import print_done
 
 
@@ -40,7 +40,6 @@ def _run_simulate(options):
         raise ValueError('expected one of --catalog and -n')
     shape = _shape(options.shape)
     from galvae_affiliated.models.engine import Engine
-    from galvae_affiliated.scripts.generate import _pairs
     from galvae_affiliated.simulation.fields import check_galsim, simulate_field, write_field
     from galvae_affiliated.tables.files import read_catalog
 
@@ -52,7 +51,7 @@ def _run_simulate(options):
         catalog, options.model, shape=shape, pixel_scale=options.pixel_scale,
         psf_fwhm=options.psf_fwhm, noise=options.noise,
         bands=options.bands.split(',') if options.bands else None,
-        answers=_pairs(options.answers, '--answers'), random_state=options.random_state,
+        answers=parse_pairs(options.answers, '--answers'), random_state=options.random_state,
         engine=Engine(device=options.device))
     folder.mkdir(parents=True)
     write_field(field, folder)

@@ -7,7 +7,7 @@ from astropy.table import Table
 
 from galvae_affiliated.tables.columns import make_columns
 
-__all__ = ['write_film', 'write_reconstruction', 'write_strip']
+__all__ = ['composite_bytes', 'write_film', 'write_reconstruction', 'write_strip']
 
 GAP = 2  # pixels between pictures
 FRAME_TIME = 120  # milliseconds of a film
@@ -51,7 +51,7 @@ def write_strip(pictures, path):
     """
     from PIL import Image
 
-    pictures = _as_bytes(pictures)
+    pictures = composite_bytes(pictures)
     n, height, width, _ = pictures.shape
     strip = np.zeros((height, n * (width + GAP) - GAP, 3), dtype=np.uint8)
     for i, picture in enumerate(pictures):
@@ -70,11 +70,11 @@ def write_film(pictures, path):
     """
     from PIL import Image
 
-    there = _as_bytes(pictures)
+    there = composite_bytes(pictures)
     first, *others = map(Image.fromarray, [*there, *there[-2:0:-1]])
     first.save(path, 'GIF', save_all=True, append_images=others, duration=FRAME_TIME, loop=0)
 
 
-def _as_bytes(pictures):
-    """(N, ny, nx, 3) uint8 array of (N, 3, ny, nx) composites."""
+def composite_bytes(pictures):
+    """(N, ny, nx, 3) uint8 array of (N, 3, ny, nx) composites in [0, 1]."""
     return np.clip(np.rint(np.moveaxis(pictures, 1, -1) * 255.0), 0, 255).astype(np.uint8)

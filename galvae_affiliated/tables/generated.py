@@ -11,6 +11,7 @@ from astropy.table import Table
 
 from galvae_affiliated._atomic import check_output, replacing
 from galvae_affiliated.tables.columns import make_columns
+from galvae_affiliated.tables.drawings import composite_bytes
 
 __all__ = ['GENERATED_FORMATS', 'check_generated', 'write_generated']
 
@@ -80,11 +81,6 @@ def check_generated(path, n):
     return kind
 
 
-def _as_bytes(images):
-    """(N, grid, grid, 3) uint8 array of (N, 3, grid, grid) composites."""
-    return np.clip(np.rint(np.moveaxis(images, 1, -1) * 255.0), 0, 255).astype(np.uint8)
-
-
 def _write_sheet(batches, n, path, model):
     from PIL import Image
 
@@ -93,7 +89,7 @@ def _write_sheet(batches, n, path, model):
     sheet = np.zeros((n_rows * side - GAP, n_columns * side - GAP, 3), dtype=np.uint8)
     place = 0
     for batch in batches:
-        for picture in _as_bytes(batch.images):
+        for picture in composite_bytes(batch.images):
             y, x = (side * i for i in divmod(place, n_columns))
             sheet[y:y + model.grid, x:x + model.grid] = picture
             place += 1
@@ -129,7 +125,7 @@ def _write_parquet(batches, n, path, model):
         for batch in batches:
             rows = [{'id_str': f'generated{place + i:0{width}}',
                      'image': {'bytes': _png(picture), 'path': ''}}
-                    for i, picture in enumerate(_as_bytes(batch.images))]
+                    for i, picture in enumerate(composite_bytes(batch.images))]
             place += len(rows)
             table = pa.Table.from_pylist(rows)
             for column in batch.columns():
