@@ -181,6 +181,19 @@ def tiny_set(tiny_parquet, tmp_path_factory):
     return read_galaxies(config, tmp_path_factory.mktemp('cache'))
 
 
+@pytest.fixture(scope='session')
+def light_bundle(tiny_set, tmp_path_factory):
+    """File of a light model that was trained on `tiny_set`, for runs that start from one."""
+    from galvae_affiliated.training.build import build_bundle
+    from galvae_affiliated.training.fit import fit_model
+
+    folder = tmp_path_factory.mktemp('light')
+    config = training_sets.tiny('light', n_pose=2, **training_sets.PARQUET_LABELS)
+    module = fit_model(config, tiny_set, folder / 'run', logger=False)
+    build_bundle(module, tiny_set, name='light').write(folder / 'light.galvae')
+    return folder / 'light.galvae'
+
+
 def train_in(folder, name, text, *words):
     """What ``galvae train`` did: code, out, err, and the paths of the model and the run."""
     (folder / f'{name}.toml').write_text(text)

@@ -11,7 +11,6 @@ from training_sets import GRID, PARQUET_LABELS, tiny  # noqa: E402
 
 from galvae_affiliated import get_model  # noqa: E402
 from galvae_affiliated.models import Encoder  # noqa: E402
-from galvae_affiliated.training.build import build_bundle  # noqa: E402
 from galvae_affiliated.training.export.generator import with_generator  # noqa: E402
 from galvae_affiliated.training.fit import fit_model  # noqa: E402
 from galvae_affiliated.training.networks.generator import Critic, Generator  # noqa: E402
@@ -26,19 +25,8 @@ pytestmark = [
 
 
 @pytest.fixture(scope='module')
-def smooth(tiny_set, tmp_path_factory):
-    folder = tmp_path_factory.mktemp('smooth')
-    module = fit_model(
-        tiny('light', n_pose=2, **PARQUET_LABELS), tiny_set, folder / 'run', logger=False
-    )
-    path = folder / 'smooth.galvae'
-    build_bundle(module, tiny_set, name='smooth').write(path)
-    return path
-
-
-@pytest.fixture(scope='module')
-def config(smooth):
-    return tiny('light', n_pose=2, sharpen=str(smooth), n_noise=2, steps=24, **PARQUET_LABELS)
+def config(light_bundle):
+    return tiny('light', n_pose=2, sharpen=str(light_bundle), n_noise=2, steps=24, **PARQUET_LABELS)
 
 
 @pytest.fixture(scope='module')
@@ -105,10 +93,10 @@ def test_a_killed_run_goes_on(module, config, tiny_set, folder, tmp_path):
             torch.testing.assert_close(one, two, msg=name)
 
 
-def test_it_becomes_a_part_of_the_bundle(module, smooth):
-    bundle = with_generator(get_model(smooth), module)
+def test_it_becomes_a_part_of_the_bundle(module, light_bundle):
+    bundle = with_generator(get_model(light_bundle), module)
     assert bundle.verify(device='cpu')['generator/composite'] < 1e-4
-    before = get_model(smooth)
+    before = get_model(light_bundle)
     for part in ('encoder.onnx', 'decoder.onnx', 'heads.onnx'):
         assert bundle.parts[part] == before.parts[part]
     encoder = Encoder(bundle, device='cpu')
@@ -132,6 +120,6 @@ def test_the_critic_judges_patches_and_knows_the_galaxy():
     assert not torch.allclose(scores, critic(images, torch.ones(2, 4))[0])
 
 
-def test_two_ways_to_start_are_refused(config, smooth, tiny_set, tmp_path):
+def test_two_ways_to_start_are_refused(config, light_bundle, tiny_set, tmp_path):
     with pytest.raises(ValueError, match=r'training\.anchor and sharpen are both given'):
-        fit_model(config.replaced(anchor=str(smooth)), tiny_set, tmp_path)
+        fit_model(config.replaced(anchor=str(light_bundle)), tiny_set, tmp_path)

@@ -35,27 +35,16 @@ def latents(model, composites):
 
 
 @pytest.fixture(scope='module')
-def anchor(tiny_set, tmp_path_factory):
-    folder = tmp_path_factory.mktemp('anchor')
-    module = fit_model(
-        tiny('light', n_pose=2, **PARQUET_LABELS), tiny_set, folder / 'run', logger=False
-    )
-    path = folder / 'anchor.galvae'
-    build_bundle(module, tiny_set, name='anchor').write(path)
-    return path
-
-
-@pytest.fixture(scope='module')
 def other(tmp_path_factory):
     return write_parquet(tmp_path_factory.mktemp('other') / 'other.parquet', rows(24))
 
 
 @pytest.fixture(scope='module')
-def config(anchor, other):
+def config(light_bundle, other):
     return tiny(
         'light',
         n_pose=2,
-        anchor=str(anchor),
+        anchor=str(light_bundle),
         other_surveys=(str(other),),
         steps=60,
         survey_psf=2.0,
