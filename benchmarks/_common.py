@@ -44,10 +44,11 @@ def rounded(value):
 
 
 def list_table(title, header, rows):
-    """A reStructuredText list-table."""
+    """A reStructuredText list-table; a dash by itself is escaped, or it would begin a list."""
     lines = [f'.. list-table:: {title}'.rstrip(), '   :header-rows: 1', '']
     for row in [header, *rows]:
-        lines += [f'   {" " if i else "*"} - {cell}' for i, cell in enumerate(row)]
+        cells = [r'\-' if cell == '-' else cell for cell in row]
+        lines += [f'   {" " if i else "*"} - {cell}' for i, cell in enumerate(cells)]
     return '\n'.join([*lines, ''])
 
 

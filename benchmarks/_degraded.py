@@ -6,13 +6,14 @@ from astropy.table import Table
 from scipy.ndimage import fourier_gaussian
 
 from galvae_affiliated import CutoutStack, make_cutouts
+from galvae_affiliated.cutouts._grey import MIDDLE
 from galvae_affiliated.cutouts.resolution import unresolved
 from galvae_affiliated.flags import GalvaeFlags
 from galvae_affiliated.images.bands import plan_channels
+from galvae_affiliated.simulation.templates import unrendered
 from galvae_affiliated.sources.point_sources import MOFFAT_R90
 
 FWHM = 2.3548  # of a Gaussian, in standard deviations
-GREY_BAND = 1  # of the channels, which is alone in grey images
 SKY = (0.78, 0.97)  # radii of the ring that is taken for sky, in half sides
 PAD = 16  # pixels around an image, so that the other side is not blurred into it
 
@@ -34,7 +35,7 @@ class Degrader:
         self.bundle = bundle
         self.entry = next(e for e in bundle.frame.renderings if e.kind == 'flux')
         self.r90 = bundle.grid / bundle.frame.field_of_view  # pixels
-        self.flux = unrendered(composites, self.entry)
+        self.flux = unrendered(np.asarray(composites, dtype=np.float32), self.entry)
         self.rng = np.random.default_rng(random_state)
         middle = (bundle.grid - 1) / 2
         far = np.hypot(*(np.mgrid[:bundle.grid, :bundle.grid] - middle))
@@ -46,7 +47,7 @@ class Degrader:
         self.signal = inside.mean(axis=2) * np.sqrt(np.pi) * self.r90
 
     def blurred(self, fwhm):
-        """Convolved with a Gaussian of this FWHM in petroR90, beyond the survey's own seeing."""
+        """(N, 3, grid, grid) flux, beyond the own seeing by a Gaussian of this FWHM in petroR90."""
         if not fwhm:
             return self.flux
         pad = ((0, 0), (0, 0), (PAD, PAD), (PAD, PAD))
@@ -63,13 +64,21 @@ class Degrader:
         noise = self.rng.standard_normal(self.flux.shape, dtype=np.float32)
         return (self.flux + added[:, :, None, None] * noise).astype(np.float32)
 
-    def coarser(self, pixels):
-        """With so many pixels in petroR90, and cut out of these as the package does it."""
+    def coarser(self, pixels, flux=None, noise=None):
+        """
+        With so many pixels in petroR90, and cut out of these as the package does it.
+
+        Of other images than the good ones if ``flux`` is given; each pixel has ``noise``, (3,).
+        """
         grid = self.bundle.grid
         step = self.r90 / pixels
         n = int(round(grid / step))
         averages = _averages(grid, n)
-        images = np.einsum('ai,ncij,bj->ncab', averages, self.flux, averages, optimize=True)
+        flux = self.flux if flux is None else flux
+        images = np.einsum('ai,ncij,bj->ncab', averages, flux, averages, optimize=True)
+        if noise is not None:
+            deviates = self.rng.standard_normal(images.shape, dtype=np.float32)
+            images = images + np.reshape(noise, (3, 1, 1)).astype(np.float32) * deviates
         place = Table({'x': [(n - 1) / 2], 'y': [(n - 1) / 2], 'r': [n / grid * self.r90]})
         bands = self.entry.bands
         return np.concatenate([
@@ -82,9 +91,9 @@ class Degrader:
         n = len(flux)
         bands = ','.join(self.entry.bands)
         if grey:
-            name = self.entry.bands[GREY_BAND]
+            name = self.entry.bands[MIDDLE]
             plan = plan_channels([name], *self.bundle.frame.band_sets(self.entry.name))
-            flux = flux[:, [GREY_BAND]] * np.array(plan.weights, np.float32)[:, :, None]
+            flux = flux[:, [MIDDLE]] * np.array(plan.weights, np.float32)[:, :, None]
             bands = plan.channels
         radius = np.full(n, pixels or self.r90)
         resolution = np.full(n, 1 / (MOFFAT_R90 * fwhm) if fwhm else np.nan)
@@ -95,16 +104,6 @@ class Degrader:
 
 
 UNIT = 'nmgy/arcsec2'
-
-
-def unrendered(composites, entry):
-    """Nanomaggies per square arcsecond of composites; clipped noise stays clipped."""
-    softening, offset = entry.curve
-    root = np.sqrt(softening)
-    compressed = np.maximum(composites.mean(axis=1, keepdims=True), 1e-6)
-    intensity = np.sinh(root * compressed) / softening
-    scales = np.reshape(entry.scales, (3, 1, 1))
-    return ((composites * (intensity / compressed) - offset) / scales).astype(np.float32)
 
 
 def _averages(n_in, n_out):

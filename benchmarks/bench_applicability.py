@@ -2,22 +2,31 @@
 """
 How well a model tells galaxies like those of its training from what is none.
 
-    bench_applicability.py SET.parquet [--model MODEL] [--split test] [--n 500] [-o FILE.json]
+    bench_applicability.py SET.parquet [--model MODEL] [--split test] [-n 500] [--flux]
+                           [--set NAME=FILE.parquet[,OPTION=VALUE...]]...
+                           [--field NAME=FILE[+FILE...][,OPTION=VALUE...]]... [-o FILE.json]
 
 SET is a Parquet file of cutouts at the model's scale with a column ``split``. Each kind of image
 that is no such galaxy is made here, of the galaxies themselves; none takes part in the fit. A
 line a kind: area under the ROC curve of the p-value against the galaxies as they are, share of
-flagged rows, and the commonest reasons. The galaxies themselves follow, in color and in grey: the
-share whose p-value is below 0.05 and below 0.01 should be that.
+flagged rows, and the commonest reasons; with ``--flux`` once more for the same images seen as flux
+with new noise in other pixels. The galaxies themselves follow, in color and in grey: the share
+whose p-value is below 0.05 and below 0.01 should be that. So should it be of other sets, whose
+options are those of `_sets.set_stack`, and of sources that are detected in fields (the demo field,
+and others, whose options are those of `_sets.field_stack`). Of these, rows without
+any flag of their own are counted: sources that are bright enough, resolved and whole.
 """
 
 import argparse
 import json
 import time
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+from _common import list_table, rounded
+from _sets import field_stack, set_stack, split_words
 from scipy.ndimage import gaussian_filter
 from sklearn.metrics import roc_auc_score
 
@@ -25,8 +34,14 @@ from galvae_affiliated import CutoutStack, Engine, GalvaeFlags, get_model
 from galvae_affiliated.cutouts.sets import open_cutout_set
 from galvae_affiliated.models.applicability import REASONS
 from galvae_affiliated.models.encoder import Encoder
+from galvae_affiliated.training.other_looks import in_grey, other_look
 
 KINDS = {}
+LEVELS = (0.05, 0.01)
+# flags that say nothing against a source, or what is measured here
+HARMLESS = (GalvaeFlags.FEW_BANDS | GalvaeFlags.SCALE_ESTIMATED | GalvaeFlags.POOR_FIT
+            | GalvaeFlags.UNLIKE_TRAINING)
+DEMO = resources.files('galvae_affiliated') / 'data' / 'demo_field.fits'
 
 
 def kind(function):
@@ -130,9 +145,16 @@ def as_stack(images):
     return CutoutStack.from_composites(np.clip(np.rint(255 * images), 0, 255).astype(np.uint8))
 
 
-def measure(model, images, engine, random_state=0):
+def as_flux(images, model):
+    """The same as flux of another survey: with its noise, in its pixels."""
+    rng = np.random.default_rng(1)
+    # nothing is taken away of them, so that they stay what they are
+    return other_look('flux', np.clip(images, 0, 1), np.clip(images, 0, 1), model.frame, rng)
+
+
+def measure(model, images, engine, *, to_stack=as_stack, random_state=0):
     """
-    Scores of each kind, and of the galaxies.
+    Scores of each kind of image that is no galaxy.
 
     Parameters
     ----------
@@ -140,51 +162,82 @@ def measure(model, images, engine, random_state=0):
     images : (N, 3, grid, grid) array
         Composites in [0, 1].
     engine : `~galvae_affiliated.Engine`
+    to_stack : callable, optional
+        Images to what is encoded.
     random_state : int, optional
 
     Returns
     -------
-    scores : dict
+    scores : dict of str to dict
+        By the name of the kind.
     """
-    encoder = Encoder(model, engine)
-
-    def applicability(pictures):
-        return model.applicability.test(encoder.encode(as_stack(pictures), statistics=True))
-
-    whole = applicability(images)
-    scores = {'galaxies': len(images), 'kinds': {}, 'calibration': {}}
+    whole, scores = judge(model, to_stack(images), engine), {}
     for name, change in {**KINDS, 'blurred with noise': blurred_with_noise}.items():
-        found = applicability(change(images, np.random.default_rng(random_state)))
+        changed = change(images, np.random.default_rng(random_state))
+        found = judge(model, to_stack(changed), engine)
         p = np.concatenate([whole.p, found.p])
         is_other = np.repeat([0, 1], [len(images), len(found.p)])
         known = np.isfinite(p)
-        reasons = {reason: float((found.reasons & bit > 0).mean())
-                   for reason, (bit, _, _) in REASONS.items()}
-        best = sorted(reasons, key=reasons.get, reverse=True)[:3]
-        scores['kinds'][name] = {
-            'auc': float(roc_auc_score(is_other[known], -p[known])),
-            'flagged': float((found.flags() == GalvaeFlags.UNLIKE_TRAINING).mean()),
-            'reasons': {reason: reasons[reason] for reason in best if reasons[reason] > 0}}
-    grey = np.repeat(images[:, 1:2], 3, axis=1)
-    for name, found in (('color', whole), ('grey', applicability(grey))):
-        scores['calibration'][name] = {
-            **{f'p < {level}': float((found.p < level).mean()) for level in (0.05, 0.01)},
-            'flagged': float((found.flags() > 0).mean())}
+        scores[name] = {'auc': float(roc_auc_score(is_other[known], -p[known])),
+                        'flagged': shares(found)['flagged'], 'reasons': commonest(found)}
+    return scores
+
+
+def judge(model, stack, engine):
+    """`Applicability` of cutouts."""
+    return model.applicability.test(Encoder(model, engine).encode(stack, statistics=True))
+
+
+def shares(found, rows=slice(None)):
+    """How many rows there are, and the shares of low p-values and of flags."""
+    p = found.p[rows]
+    known = np.isfinite(p)
+    flags = found.flags()[rows][known] == GalvaeFlags.UNLIKE_TRAINING
+    n = int(known.sum())
+    return {'rows': n, **{f'p < {level}': float((p[known] < level).mean()) if n else np.nan
+                          for level in LEVELS},
+            'flagged': float(flags.mean()) if n else np.nan}
+
+
+def commonest(found, rows=slice(None)):
+    """The three commonest reasons, and their shares."""
+    its = found.reasons[rows]
+    reasons = {reason: float((its & bit > 0).mean()) if len(its) else 0.0
+               for reason, (bit, _, _) in REASONS.items()}
+    best = sorted(reasons, key=reasons.get, reverse=True)[:3]
+    return {reason: reasons[reason] for reason in best if reasons[reason] > 0}
+
+
+def others(model, engine, options):
+    """Of other sets and fields, by name and rendering, the shares of all rows and of clean ones."""
+    stacks = {'demo field': field_stack(str(DEMO), model, options.n, 'g+r+z')}
+    for texts, read in ((options.set, set_stack), (options.field, field_stack)):
+        for name, path, words in map(split_words, texts):
+            stacks[name] = read(path, model, options.n, **words)
+    scores = {}
+    for name, stack in stacks.items():
+        encoding = Encoder(model, engine).encode(stack, statistics=True)
+        found = model.applicability.test(encoding)
+        for kind in np.unique(encoding.image_kind[encoding.measured]):
+            rows = encoding.measured & (encoding.image_kind == kind)
+            clean = rows & ((encoding.flags & ~np.int32(HARMLESS)) == 0)
+            scores[f'{name}, {kind}'] = {'all': shares(found, rows), 'clean': shares(found, clean),
+                                         'reasons': commonest(found, clean & (found.p < 0.05))}
     return scores
 
 
 def cost(model, images, engine):
-    """Seconds a cutout with and without applicability, of the same stack; the least of five."""
+    """Seconds of the processor a cutout, with and without applicability; the least of five."""
     encoder, stack = Encoder(model, engine), as_stack(images[:256])
     found = {}
     for name, wanted in (('without', False), ('with', True)):
         times = []
         for _ in range(5):
-            start = time.perf_counter()
+            start = time.process_time()
             encoding = encoder.encode(stack, statistics=wanted)
             if wanted:
                 model.applicability.test(encoding)
-            times.append(time.perf_counter() - start)
+            times.append(time.process_time() - start)
         found[name] = min(times) / len(stack)
     return found
 
@@ -199,32 +252,77 @@ def read_images(path, model, split, n, random_state=0):
     return np.concatenate([stack.data for stack in stacks]).astype(float)
 
 
+def print_kinds(title, kinds):
+    print(title)
+    for name, row in kinds.items():
+        reasons = ', '.join(f'{reason} {share:.2f}' for reason, share in row['reasons'].items())
+        print(f'  {name:20s} AUC {row["auc"]:.3f}  flagged {row["flagged"]:.3f}  {reasons}')
+
+
+def print_shares(scores):
+    print('shares of p-values, of rows without another flag')
+    for name, row in scores.items():
+        row = row.get('clean', row)
+        print(f'  {name:36s}', '  '.join(
+            f'{key} {value:.3f}' if key != 'rows' else f'{value:5d}' for key, value in row.items()))
+
+
+def tables(scores):
+    """The scores as reStructuredText."""
+    kinds = [[name, f'{row["auc"]:.3f}', f'{row["flagged"]:.3f}', ', '.join(row['reasons'])]
+             for name, row in scores['kinds'].items()]
+    if 'kinds as flux' in scores:
+        for line, row in zip(kinds, scores['kinds as flux'].values()):
+            line.insert(2, f'{row["auc"]:.3f}')
+    header = ['images', 'AUC', *(['AUC as flux'] if len(kinds[0]) > 4 else []), 'flagged',
+              'commonest reasons']
+    shown = {name: row.get('clean', row) for name, row in scores['shares'].items()}
+    lines = [[name, str(row['rows']), *(f'{row[key]:.3f}' for key in list(row)[1:])]
+             for name, row in shown.items()]
+    names = ['galaxies', 'rows', *list(next(iter(shown.values())))[1:]]
+    return [(f'Told from {scores["galaxies"]} galaxies by ``{scores["model"]}``', header, kinds),
+            ('Shares of p-values, of rows without another flag', names, lines)]
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('set', metavar='SET.parquet')
+    parser.add_argument('galaxies', metavar='SET.parquet')
     parser.add_argument('--model')
     parser.add_argument('--split', default='test')
-    parser.add_argument('--n', type=int, default=500)
+    parser.add_argument('-n', type=int, default=500, help='galaxies of each set at most')
+    parser.add_argument('--flux', action='store_true', help='no galaxies as flux, too')
+    for name, what in (('set', 'cutouts'), ('field', 'images')):
+        parser.add_argument(f'--{name}', action='append', default=[], help=f'more {what}')
+    parser.add_argument('--rst', help='file for the tables')
     parser.add_argument('-o', '--output')
     options = parser.parse_args()
     model, engine = get_model(options.model), Engine(device='cpu')
     if model.applicability is None:
         parser.error(f'{model.id} does not say how applicable it is; galvae fit-parts adds it')
-    images = read_images(options.set, model, options.split, options.n)
-    scores = {'model': model.id, 'split': options.split, **measure(model, images, engine),
-              'seconds a cutout': cost(model, images, engine)}
-    for name, row in scores['kinds'].items():
-        reasons = ', '.join(f'{reason} {share:.2f}' for reason, share in row['reasons'].items())
-        print(f'{name:20s} AUC {row["auc"]:.3f}  flagged {row["flagged"]:.3f}  {reasons}')
-    for name, row in scores['calibration'].items():
-        print(f'{name:20s}', '  '.join(f'{key} {value:.3f}' for key, value in row.items()))
+    images = read_images(options.galaxies, model, options.split, options.n)
+    scores = {'model': model.id, 'split': options.split, 'galaxies': len(images),
+              'kinds': measure(model, images, engine)}
+    print_kinds(f'told from {len(images)} galaxies', scores['kinds'])
+    if options.flux:
+        scores['kinds as flux'] = measure(model, images, engine,
+                                          to_stack=lambda some: as_flux(some, model))
+        print_kinds('the same as flux', scores['kinds as flux'])
+    stacks = {'color': as_stack(images), 'grey': in_grey(as_stack(images), model.frame)}
+    scores['shares'] = {f'{options.split}, {name}': shares(judge(model, stack, engine))
+                        for name, stack in stacks.items()}
+    scores['shares'] |= others(model, engine, options)
+    print_shares(scores['shares'])
+    scores['seconds a cutout'] = cost(model, images, engine)
     seconds = scores['seconds a cutout']
     print(f'cost: {1e3 * seconds["without"]:.3f} ms a cutout without, {1e3 * seconds["with"]:.3f} '
           f'with ({seconds["with"] / seconds["without"] - 1:+.1%})')
     if options.output:
-        Path(options.output).write_text(json.dumps(scores, indent=1) + '\n')
+        Path(options.output).write_text(json.dumps(rounded(scores), indent=1) + '\n')
+    if options.rst:
+        text = '\n'.join(list_table(*one) for one in tables(scores))
+        Path(options.rst).write_text(f'.. made by benchmarks/bench_applicability.py\n\n{text}')
 
 
 if __name__ == '__main__':

@@ -18,7 +18,8 @@ Zoo challenge; ``smooth`` is the mean predicted fraction of the first answer to 
 ``entropy`` the mean of that question's predicted fractions, in units of that of equal ones.
 ``distance`` is that of the latents to those of the same galaxy's good image in color, the median in
 units of the median distance of two different good galaxies; ``recall`` is the share of the galaxies
-that are nearest to themselves among all good ones. ``chi2`` is the median of the decoder's
+that are nearest to themselves among all good ones, ``kept`` the share that is nearer to itself than
+that median distance, or has the flag UNRESOLVED. ``chi2`` is the median of the decoder's
 residual, ``poor`` and ``unresolved`` the shares of the rows with the flags POOR_FIT and UNRESOLVED.
 At last it prints where half of what the balanced accuracy has above chance is lost.
 """
@@ -46,8 +47,8 @@ AXES = {
     'signal to noise': (1000.0, 200.0, 100.0, 50.0, 25.0, 15.0, 10.0, 5.0),
     'pixels in R90': (25.0, 12.0, 8.0, 6.0, 5.0, 4.0, 3.0, 2.0),
 }
-COLUMNS = ('auc', 'balanced', 'rmse', 'smooth', 'entropy', 'distance', 'recall', 'chi2', 'poor',
-           'unresolved')
+COLUMNS = ('auc', 'balanced', 'rmse', 'smooth', 'entropy', 'distance', 'recall', 'kept', 'chi2',
+           'poor', 'unresolved')
 TREE = question_tree('gz2')
 # questions of the challenge, whose votes have to be known
 CHALLENGE = [question for question in TREE if question != 'merging']
@@ -103,15 +104,17 @@ def _scores(encoding, votes, encoder, clean, unit):
     if set(CHALLENGE) <= set(fractions):
         tree = {q: TREE[q] for q in CHALLENGE}
         rmse = scores.cumulative_rmse(fractions, votes, tree, np.ones(len(clean), bool))
+    away = np.linalg.norm(encoding.latent - clean, axis=1) / unit
+    unresolved = (encoding.flags & GalvaeFlags.UNRESOLVED) != 0
     return {
         'auc': _mean(found, 'auc'), 'balanced': _mean(found, 'balanced'),
         'rmse': rmse, 'smooth': share[:, 0].mean(),
         'entropy': -(share * np.log(share)).sum(1).mean() / np.log(share.shape[1]),
-        'distance': np.median(np.linalg.norm(encoding.latent - clean, axis=1)) / unit,
+        'distance': np.median(away), 'kept': np.mean((away < 1) | unresolved),
         'recall': np.mean(nearest == np.arange(len(clean))),
         'chi2': np.median(encoding.recon_chi2),
         'poor': np.mean((encoding.flags & GalvaeFlags.POOR_FIT) != 0),
-        'unresolved': np.mean((encoding.flags & GalvaeFlags.UNRESOLVED) != 0)}
+        'unresolved': np.mean(unresolved)}
 
 
 def _mean(found, name):

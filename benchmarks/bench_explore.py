@@ -259,7 +259,7 @@ def measure_speed():
     queries = latent[rng.choice(N_ROWS, N_QUERIES)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'latents.index'
-        SimilarityIndex.build(table, path, model='gz2-sdss-v2', metric='standard')
+        SimilarityIndex.build(table, path, model='gz2-sdss-v3', metric='standard')
         size = os.path.getsize(path)
         found = {'bytes of the index over those of the latents': size / latent.nbytes}
         index = SimilarityIndex.load(path)
@@ -276,7 +276,7 @@ def measure_speed():
     found['growth of the memory, MiB'] = (after - before) / 1024
     start = time.process_time()
     found['scores of all rows'] = _seconds(
-        lambda: add_outlier_scores(table, 'gz2-sdss-v2', n_reasons=1000))
+        lambda: add_outlier_scores(table, 'gz2-sdss-v3', n_reasons=1000))
     # of all threads together: what a busy machine would take with nothing else to do
     found['scores of all rows, seconds of a processor'] = time.process_time() - start
     return found

@@ -48,7 +48,7 @@ class Judge:
     def __call__(self, images):
         parts = []
         for batch in torch.from_numpy(images).split(BATCH):
-            x = self.network.encoder.features(self.preprocess(batch)[1])
+            x = self.network.encoder.seen(self.preprocess(batch)[1])
             parts.append(torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1))
         return torch.cat(parts).numpy()
 

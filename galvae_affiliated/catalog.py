@@ -36,7 +36,7 @@ def encode_catalog(images, catalog=None, model=None, *, bands=None, unit=None, z
     catalog : Table, SourceCatalog, structured array, data frame or list of cutouts, optional
         The sources, with positions in pixels or on the sky; see
         `~galvae_affiliated.sources.read_positions` for the names of columns.
-        None detects the sources with photutils.
+        None detects the sources, see `~galvae_affiliated.sources.detect`.
     model : `~galvae_affiliated.ModelBundle`, str or path, optional
         The model, its name, or its file; None takes the default.
     bands : str or sequence of str, optional
@@ -99,6 +99,19 @@ def encode_catalog(images, catalog=None, model=None, *, bands=None, unit=None, z
         If the model's file is not a bundle.
     DeviceError
         If CUDA was asked for and does not start.
+
+    Examples
+    --------
+    >>> from astropy.table import Table
+    >>> from astropy.utils.data import get_pkg_data_filename
+    >>> from galvae_affiliated import encode_catalog
+    >>> images = get_pkg_data_filename('data/demo_field.fits', package='galvae_affiliated')
+    >>> catalog = Table({'x': [419.0, 734.3], 'y': [256.5, 629.5], 'petro_r90': [60.8, 43.0]})
+    >>> table = encode_catalog(images, catalog, bands='g,r,z')
+    >>> table['galvae_latent'].shape
+    (2, 40)
+    >>> table['smooth-or-featured_answer'].tolist()
+    ['featured-or-disk', 'featured-or-disk']
     """
     outputs, engine = resolve_options(options, outputs, engine)
     model = get_model(model)
@@ -161,6 +174,18 @@ def encode_cutout_set(path, model=None, *, pixel_scale=None, already_scaled=Fals
     ------
     ValueError
         If the file is not such a set.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from galvae_affiliated import encode_cutout_set, get_model
+    >>> from galvae_affiliated.tables.generated import write_generated
+    >>> galaxies = get_model().generate(3, random_state=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_generated([galaxies], 3, f'{folder}/drawn.parquet', get_model())
+    ...     table = encode_cutout_set(f'{folder}/drawn.parquet', already_scaled=True)
+    >>> len(table), table['galvae_latent'].shape
+    (3, (3, 40))
     """
     # which loads libraries that fields do without
     from galvae_affiliated.cutouts.sets import open_cutout_set
@@ -196,6 +221,15 @@ def open_field(images, model=None, *, rendering=None, **options):
     -------
     field : `~galvae_affiliated.images.FieldImages`
         For `encode_catalog`, `make_cutouts` and `~galvae_affiliated.stream_catalog`.
+
+    Examples
+    --------
+    >>> from astropy.utils.data import get_pkg_data_filename
+    >>> from galvae_affiliated import open_field
+    >>> images = get_pkg_data_filename('data/demo_field.fits', package='galvae_affiliated')
+    >>> field = open_field(images, bands='g,r,z')
+    >>> field.shape, field.bands, round(field.pixel_scale, 3)
+    ((860, 860), ('z', 'r', 'g'), 0.262)
     """
     return read_field(images, get_model(model).frame, rendering=rendering, **options)
 
@@ -221,6 +255,17 @@ def make_cutouts(images, catalog=None, model=None, *, rows=slice(None), **option
     -------
     stack : `~galvae_affiliated.CutoutStack`
         N cutouts for N rows, in their order.
+
+    Examples
+    --------
+    >>> from astropy.table import Table
+    >>> from astropy.utils.data import get_pkg_data_filename
+    >>> from galvae_affiliated import make_cutouts
+    >>> images = get_pkg_data_filename('data/demo_field.fits', package='galvae_affiliated')
+    >>> catalog = Table({'x': [419.0, 734.3], 'y': [256.5, 629.5], 'petro_r90': [60.8, 43.0]})
+    >>> cutouts = make_cutouts(images, catalog, bands='g,r,z')
+    >>> cutouts.data.shape, cutouts.bands.tolist()
+    ((2, 3, 128, 128), ['z,r,g', 'z,r,g'])
     """
     source, _ = open_cutouts(images, catalog, get_model(model).frame, **options)
     return source.stack(rows)

@@ -119,5 +119,12 @@ def flag_meanings():
     -------
     meanings : dict of str to (int, bool, str)
         Name to bit, whether the row's values are masked, and the meaning.
+
+    Examples
+    --------
+    >>> from galvae_affiliated import flag_meanings
+    >>> bit, is_masked, meaning = flag_meanings()['EDGE']
+    >>> bit, is_masked
+    (64, False)
     """
     return dict(BITS)

@@ -35,6 +35,24 @@ def encode(source, model, outputs, engine, *, progress=None):
     -------
     columns : list of `~astropy.table.MaskedColumn`
         Of N rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated import Engine, Outputs, get_model
+    >>> from galvae_affiliated.cutouts import open_cutouts
+    >>> from galvae_affiliated.pipeline import encode
+    >>> rng = np.random.default_rng(0)
+    >>> y, x = np.mgrid[:160, :160]
+    >>> light = 5.0 * np.exp(-np.hypot(x - 70, y - 90) / 4)
+    >>> images = {band: light + rng.normal(0.0, 0.02, light.shape) for band in 'grz'}
+    >>> catalog = Table({'x': [70.0], 'y': [90.0], 'petro_r90': [15.5]})
+    >>> model = get_model()
+    >>> source, table = open_cutouts(images, catalog, model.frame, unit='nmgy', pixel_scale=0.262)
+    >>> table.add_columns(encode(source, model, Outputs(morphology=False), Engine()))
+    >>> table['galvae_latent'].shape
+    (1, 40)
     """
     everything = slice(0, len(source))
     encoding, = encode_chunks(source, [everything], model, outputs, engine, progress=progress)
@@ -89,6 +107,22 @@ def known_channels(source):
     -------
     channels : tuple of str
         In all ways that there are among them, see ``bands`` of `~galvae_affiliated.CutoutStack`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated import get_model
+    >>> from galvae_affiliated.cutouts import open_cutouts
+    >>> from galvae_affiliated.pipeline import known_channels
+    >>> rng = np.random.default_rng(0)
+    >>> y, x = np.mgrid[:160, :160]
+    >>> light = 5.0 * np.exp(-np.hypot(x - 70, y - 90) / 4)
+    >>> images = {band: light + rng.normal(0.0, 0.02, light.shape) for band in 'grz'}
+    >>> catalog = Table({'x': [70.0], 'y': [90.0], 'petro_r90': [15.5]})
+    >>> source, _ = open_cutouts(images, catalog, get_model().frame, unit='nmgy', pixel_scale=0.262)
+    >>> known_channels(source)
+    ('z,r,g',)
     """
     if source.channels or not len(source):
         return (source.channels,)

@@ -61,7 +61,9 @@ def stream_catalog(images, catalog, output, model=None, *, chunk_size=CHUNK_SIZE
     overwrite : bool, optional
         Replace the output, columns of the same names, and the chunks of an
         unfinished run that was another one.
-    progress, outputs, engine, **options
+    progress, outputs, engine : optional
+        See `~galvae_affiliated.encode_catalog`.
+    **options
         See `~galvae_affiliated.encode_catalog`.
 
     Returns
@@ -79,6 +81,21 @@ def stream_catalog(images, catalog, output, model=None, *, chunk_size=CHUNK_SIZE
     ValueError, TypeError, FileNotFoundError
         For a wrong call, an ending of another format, an output that is an input, or an
         unfinished run whose model, options, chunks, images or catalogue were others.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated import stream_catalog
+    >>> rng = np.random.default_rng(0)
+    >>> y, x = np.mgrid[:160, :160]
+    >>> light = 5.0 * np.exp(-np.hypot(x - 70, y - 90) / 4)
+    >>> images = {band: light + rng.normal(0.0, 0.02, light.shape) for band in 'grz'}
+    >>> catalog = Table({'x': [70.0], 'y': [90.0], 'petro_r90': [15.5]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     stream_catalog(images, catalog, f'{folder}/out.fits', unit='nmgy', pixel_scale=0.262)
+    1
     """
     output = check_stream_output(output, chunk_size, overwrite)
     check_inputs_kept(output, [images, model])
@@ -104,7 +121,9 @@ def stream_cutout_set(path, output, model=None, *, chunk_size=CHUNK_SIZE, overwr
         See `~galvae_affiliated.encode_cutout_set`.
     output, chunk_size, overwrite : optional
         See `stream_catalog`.
-    progress, outputs, engine, **options
+    progress, outputs, engine : optional
+        See `~galvae_affiliated.encode_catalog`.
+    **options
         See `~galvae_affiliated.encode_cutout_set`.
 
     Returns
@@ -117,6 +136,18 @@ def stream_cutout_set(path, output, model=None, *, chunk_size=CHUNK_SIZE, overwr
     ------
     FileExistsError, ValueError, TypeError, FileNotFoundError
         See `stream_catalog`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from galvae_affiliated import get_model, stream_cutout_set
+    >>> from galvae_affiliated.tables.generated import write_generated
+    >>> galaxies = get_model().generate(3, random_state=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_generated([galaxies], 3, f'{folder}/drawn.parquet', get_model())
+    ...     stream_cutout_set(f'{folder}/drawn.parquet', f'{folder}/out.parquet',
+    ...                       already_scaled=True)
+    3
     """
     from galvae_affiliated.cutouts.sets import open_cutout_set
 

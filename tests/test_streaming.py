@@ -23,6 +23,7 @@ from galvae_affiliated._batches import row_slices
 from galvae_affiliated.catalog import encode_cutout_set
 from galvae_affiliated.cutouts.sets import ParquetSet
 from galvae_affiliated.models.encoder import Encoder, Encoding
+from galvae_affiliated.models.image_statistics import STATISTICS
 from galvae_affiliated.streaming import stream_catalog, stream_cutout_set
 from galvae_affiliated.tables import _lock
 from galvae_affiliated.tables._lock import RunLock
@@ -571,7 +572,8 @@ def test_memory_does_not_grow_with_the_rows(tmp_path, monkeypatch):
         shapes = ((len(stack), width) for width in (40, 40, 8))
         one = np.ones(len(stack), np.float32)
         return Encoding(
-            *(np.ones(shape, np.float32) for shape in shapes), one, stack.flags, one, one
+            *(np.ones(shape, np.float32) for shape in shapes), one, stack.flags, one, one,
+            statistics=np.ones((len(stack), len(STATISTICS))),
         )
 
     monkeypatch.setattr(Encoder, 'encode', encode)

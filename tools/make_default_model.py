@@ -19,20 +19,27 @@ Train the model that ships with the package, and make its bundle and its card.
                           --teacher TEACHER3.parquet
     make_default_model.py bundle GZ2.parquet RUN4 --run 4 --after ... --teacher ...
                           --adapt DECALS.parquet -o BUNDLE
+    galvae encode GZ2.parquet --model gz2-sdss-v1 --already-scaled -o ENCODED1.parquet
     galvae encode GZ2.parquet --model gz2-sdss-v2 --already-scaled -o ENCODED4.parquet
-    make_default_model.py train GZ2.parquet RUN5 --run 5 --teacher ENCODED4.parquet
-                          --adapt DECALS_ADAPT.parquet --vis EUCLID.parquet
-    make_default_model.py bundle GZ2.parquet RUN5 --run 5 --teacher ENCODED4.parquet
-                          --adapt DECALS_ADAPT.parquet --vis EUCLID.parquet -o BUNDLE5
-    galvae fit-parts BUNDLE5 GZ2.parquet --already-scaled --split-column split -o BUNDLE6
+    galvae encode DECALS_ADAPT.parquet --model gz2-sdss-v1 -o ADAPT1.parquet
+    galvae encode DECALS_ADAPT.parquet --model gz2-sdss-v2 -o ADAPT4.parquet
+    make_default_model.py teacher ENCODED1.parquet ENCODED4.parquet -o TEACHER5.parquet
+    make_default_model.py teacher ADAPT1.parquet ADAPT4.parquet -o ADAPT_TEACHER.parquet
+    make_default_model.py train GZ2.parquet RUN5 --run 5 --teacher TEACHER5.parquet
+                          --adapt DECALS_ADAPT.parquet --adapt-teacher ADAPT_TEACHER.parquet
+                          --vis EUCLID.parquet
+    make_default_model.py bundle GZ2.parquet RUN5 --run 5 ... -o BUNDLE5
+    galvae fit-parts BUNDLE5 GZ2.parquet --already-scaled --split-column split
+                     --also DECALS_ADAPT.parquet --also EUCLID.parquet,pixel_scale=0.1 -o BUNDLE6
     make_default_model.py train GZ2.parquet RUN6 --run 6 --after BUNDLE6
     make_default_model.py sharpen GZ2.parquet RUN6 --run 6 --after BUNDLE6 -o BUNDLE
     make_default_model.py card BUNDLE COMPARISON.json INVARIANCE.json -o BUNDLE --card CARD.inc
 
-``teacher`` averages what the supervised network and the second run's model predict for the galaxies
-without votes. The fourth run distils the third's network into the light one, the fifth makes its
-latents hold in grey, for worse images and for other surveys, and the sixth teaches a sharp decoder.
-DECALS_ADAPT.parquet holds the rows of DECaLS that may be adapted to. ``card`` adds what was
+``teacher`` averages what two models predict for the same galaxies: before the third run the
+supervised network and the second run's model. The fourth run distils the third's network into the
+light one, the fifth makes its latents hold in grey, for worse images and for other surveys, and the
+sixth teaches a sharp decoder. DECALS_ADAPT.parquet holds the rows of DECaLS that may be adapted to.
+``card`` adds what was
 measured on the test split, through ``galvae encode``, to the manifest.
 """
 
@@ -94,20 +101,38 @@ RUNS = {
     5: {
         'preset': 'light',
         'anchor': 'gz2-sdss-v2',
-        'steps': 3500,
+        'modulated': True,
+        'steps': 4500,
+        # what ships settled for 2,400 steps at a rate of 3e-3, the first 900 before the encoder's
+        # last 1,750
+        'settling_steps': 2400,
         'batch_size': 48,
-        'learning_rate': 2e-3,
+        'learning_rate': 1.5e-3,
+        'dropout': 0.0,
+        'reconstruction_weight': 0.0,
         'votes_weight': 1.0,
         'teacher_weight': 1.0,
         'class_weight': 0.0,
-        'distil_weight': 0.5,
+        'distil_weight': 2.0,
+        'view_distil_weight': 0.5,
         'identity_weight': 0.2,
         'alignment_weight': 0.3,
+        'survey_psf': 6.0,
+        'survey_blurred_share': 0.45,
+        'survey_noise': 0.08,
+        'survey_gain': 0.5,
+        'survey_contrast': 0.25,
+        'survey_zoom': 0.2,
+        'grey_share': 0.42,
+        'two_band_share': 0.08,
         'head': 'network',  # which the cross-validation of the fourth run preferred
     },
     6: {
         'preset': 'light',
-        'steps': 6000,
+        'modulated': True,
+        'dropout': 0.0,
+        # what ships had the encoder of gz2-sdss-v2 in the first 2,100
+        'steps': 3300,
         'batch_size': 16,
         'labelled_share': 0.25,
         'learning_rate': 2e-4,
@@ -122,7 +147,11 @@ def _configuration(options):
     if options.number == 5:
         # Euclid's galaxies are of other masses and distances: they are not aligned
         settings['other_surveys'] = (
-            {'source': options.adapt, 'rendering': 'legacy-composite'},
+            {
+                'source': options.adapt,
+                'rendering': 'legacy-composite',
+                'teacher': options.adapt_teacher,
+            },
             {'source': options.vis, 'rendering': 'composite', 'is_aligned': False},
         )
     else:
@@ -134,9 +163,13 @@ def _configuration(options):
 
 
 def _run_teacher(options):
-    one = pd.read_parquet(options.supervised).set_index('id_str')
-    other = pd.read_parquet(options.encoded, columns=['id_str', *one.columns]).set_index('id_str')
-    ((one + other.loc[one.index].astype(float)) / 2).reset_index().to_parquet(options.output)
+    one, other = (
+        pd.read_parquet(path).set_index('id_str') for path in (options.supervised, options.encoded)
+    )
+    both = [c for c in one if c in other and c.endswith('_fraction')]
+    (
+        (one[both].astype(float) + other.loc[one.index, both].astype(float)) / 2
+    ).reset_index().to_parquet(options.output)
 
 
 def _run_train(options):
@@ -272,6 +305,7 @@ def main():
         p.add_argument('--after', default='', help='checkpoint or bundle of the run before')
         p.add_argument('--teacher', default='')
         p.add_argument('--adapt', help='galaxies of DECaLS that may be adapted to')
+        p.add_argument('--adapt-teacher', default='', help='what a teacher predicts of them')
         p.add_argument('--vis', help='galaxies of Euclid')
         p.add_argument('--cache', help='folder of the rendered images')
         p.set_defaults(command=command)

@@ -16,6 +16,7 @@ CUT_SHARE = 0.005
 USUAL_BRIGHTNESS = 1.0
 USUAL_NOISE = 0.06
 USUAL_BAND = 'r'
+MIDDLE = 1  # channel whose band alone a grey image of a colored one shows: r of SDSS's i, r, g
 NORMAL = 1.4826  # standard deviation of a normal distribution over its median absolute deviation
 
 
@@ -40,6 +41,11 @@ def channels_of(bands):
     """What the channels of a grey picture hold, by what its set says of its band."""
     name = bands.strip() if isinstance(bands, str) else ''
     return ','.join([name] * 3) if name and is_band(name) else GREY
+
+
+def middle_band(images):
+    """(N, 3, ny, nx) images, an array or a tensor, with their middle channel in all three."""
+    return images[:, [MIDDLE] * 3]
 
 
 def is_cut(pixels):

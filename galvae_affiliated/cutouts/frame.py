@@ -25,6 +25,16 @@ class ImageRendering:
     scales : tuple of float
         Of ``v = scale flux + offset``, for the surface brightness of each band; empty where it
         is not stated.
+
+    Examples
+    --------
+    >>> from galvae_affiliated import get_model
+    >>> for rendering in get_model().frame.renderings:
+    ...     print(rendering.name, rendering.kind, rendering.bands)
+    composite composite ()
+    sdss-gri flux ('i', 'r', 'g')
+    sdss-grz flux ('z', 'r', 'g')
+    legacy-composite rerender ('z', 'r', 'g')
     """
 
     name: str
@@ -59,6 +69,15 @@ class ModelFrame:
     typical : dict of str to dict of str to float
         By band, ``noise`` and ``flux`` of usual images; see
         `~galvae_affiliated.images.FieldImages`.
+
+    Examples
+    --------
+    >>> from galvae_affiliated import get_model
+    >>> frame = get_model().frame
+    >>> frame.grid, frame.field_of_view
+    (128, 5.12)
+    >>> frame.band_sets()[0]
+    [('i', 'r', 'g'), ('z', 'r', 'g')]
     """
 
     name: str

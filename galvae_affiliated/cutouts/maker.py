@@ -46,6 +46,24 @@ class CutoutMaker:
     ValueError
         If the model has no such rendering of these bands, or positions or radii need a WCS or
         pixel scale that the images do not have.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated import get_model
+    >>> from galvae_affiliated.cutouts import CutoutMaker, read_field
+    >>> from galvae_affiliated.sources import read_positions
+    >>> rng = np.random.default_rng(0)
+    >>> y, x = np.mgrid[:160, :160]
+    >>> light = 5.0 * np.exp(-np.hypot(x - 70, y - 90) / 4)
+    >>> images = {band: light + rng.normal(0.0, 0.02, light.shape) for band in 'grz'}
+    >>> catalog = Table({'x': [70.0], 'y': [90.0], 'petro_r90': [15.5]})
+    >>> frame = get_model().frame
+    >>> field = read_field(images, frame, unit='nmgy', pixel_scale=0.262)
+    >>> maker = CutoutMaker(field, read_positions(catalog), frame)
+    >>> len(maker), maker.stack(slice(0, 1)).shape
+    (1, (1, 3, 128, 128))
     """
 
     def __init__(self, images, positions, frame, *, rendering=None, labels=None,
@@ -185,6 +203,22 @@ def open_cutouts(images, catalog, frame, *, radius=None, radius_unit=None, rende
     ------
     ValueError, TypeError, FileNotFoundError
         Naming what is wrong, and what was expected.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated import get_model
+    >>> from galvae_affiliated.cutouts import open_cutouts
+    >>> rng = np.random.default_rng(0)
+    >>> y, x = np.mgrid[:160, :160]
+    >>> light = 5.0 * np.exp(-np.hypot(x - 70, y - 90) / 4)
+    >>> images = {band: light + rng.normal(0.0, 0.02, light.shape) for band in 'grz'}
+    >>> catalog = Table({'x': [70.0], 'y': [90.0], 'petro_r90': [15.5]})
+    >>> maker, table = open_cutouts(images, catalog, get_model().frame, unit='nmgy',
+    ...                             pixel_scale=0.262)
+    >>> len(maker), len(table), maker.channels
+    (1, 1, 'z,r,g')
     """
     table = None if catalog is None else as_table(catalog)
     positions = None
@@ -262,6 +296,19 @@ def read_field(images, frame, *, rendering=None, **image_options):
     ValueError, TypeError, FileNotFoundError
         Naming the image and what was expected; also for options beside `FieldImages`, and for
         bands that the model does not take.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated import get_model
+    >>> from galvae_affiliated.cutouts import read_field
+    >>> rng = np.random.default_rng(0)
+    >>> y, x = np.mgrid[:160, :160]
+    >>> light = 5.0 * np.exp(-np.hypot(x - 70, y - 90) / 4)
+    >>> images = {band: light + rng.normal(0.0, 0.02, light.shape) for band in 'grz'}
+    >>> field = read_field(images, get_model().frame, unit='nmgy', pixel_scale=0.262)
+    >>> field.plan.channels
+    'z,r,g'
     """
     if not isinstance(images, FieldImages):
         band_sets, scales = frame.band_sets(rendering)

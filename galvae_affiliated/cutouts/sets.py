@@ -52,6 +52,20 @@ def open_cutout_set(path, frame, *, bands=None, unit=None, zero_point=None, **op
     ------
     FileNotFoundError, ValueError
         If there is no such set, or an option does not go with it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from galvae_affiliated import get_model
+    >>> from galvae_affiliated.cutouts import open_cutout_set
+    >>> from galvae_affiliated.tables.generated import write_generated
+    >>> model = get_model()
+    >>> drawn = model.generate(3, random_state=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_generated([drawn], 3, f'{folder}/drawn.parquet', model)
+    ...     cutouts = open_cutout_set(f'{folder}/drawn.parquet', model.frame, already_scaled=True)
+    ...     [stack.shape for stack in cutouts.stacks([slice(0, 2), slice(2, 3)])]
+    [(2, 3, 128, 128), (1, 3, 128, 128)]
     """
     path = Path(path)
     if path.is_dir():
@@ -80,6 +94,20 @@ class ParquetSet:
     ------
     FileNotFoundError, ValueError
         If there is no such file, or it has other columns.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from galvae_affiliated import get_model
+    >>> from galvae_affiliated.cutouts import ParquetSet
+    >>> from galvae_affiliated.tables.generated import write_generated
+    >>> model = get_model()
+    >>> drawn = model.generate(3, random_state=1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_generated([drawn], 3, f'{folder}/drawn.parquet', model)
+    ...     cutouts = ParquetSet(f'{folder}/drawn.parquet', model.frame, already_scaled=True)
+    ...     [stack.shape for stack in cutouts.stacks([slice(0, 2), slice(2, 3)])]
+    [(2, 3, 128, 128), (1, 3, 128, 128)]
     """
 
     channels = ''  # known picture by picture
@@ -186,6 +214,19 @@ class FrameSet:
     ------
     ValueError
         If there is no such column, or it holds text.
+
+    Examples
+    --------
+    >>> import io
+    >>> import pandas as pd
+    >>> from PIL import Image
+    >>> from galvae_affiliated import get_model
+    >>> from galvae_affiliated.cutouts import FrameSet
+    >>> picture = io.BytesIO()
+    >>> Image.new('RGB', (128, 128)).save(picture, 'png')
+    >>> data = pd.DataFrame({'id_str': ['J1'], 'image': [picture.getvalue()]})
+    >>> FrameSet(data, 'image', get_model().frame, already_scaled=True).ids(slice(0, 1))
+    ['J1']
     """
 
     channels = ''
@@ -248,6 +289,22 @@ class FitsFolder:
     ValueError, TypeError
         If there is no FITS file, or an option is wrong. A file that cannot be read costs its row
         alone, unless none can.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from astropy.io import fits
+    >>> from galvae_affiliated import get_model
+    >>> from galvae_affiliated.cutouts import FitsFolder
+    >>> light = np.random.default_rng(0).normal(1.0, 0.1, (3, 64, 64))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     fits.writeto(f'{folder}/J1.fits', light)
+    ...     fits.writeto(f'{folder}/J2.fits', light)
+    ...     cutouts = FitsFolder(folder, get_model().frame, already_scaled=True, bands='g,r,z',
+    ...                          unit='nmgy')
+    ...     cutouts.ids(slice(0, 2))
+    ['J1', 'J2']
     """
 
     def __init__(self, path, frame, *, pixel_scale=None, already_scaled=False, rendering=None,

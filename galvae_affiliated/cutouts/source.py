@@ -14,6 +14,21 @@ class CutoutSource(Protocol):
     Cutouts in the order of their rows, made when they are asked for.
 
     `CutoutMaker`, `ParquetSet`, `FitsFolder` and `FrameSet` are such sources.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated import get_model
+    >>> from galvae_affiliated.cutouts import open_cutouts
+    >>> rng = np.random.default_rng(0)
+    >>> y, x = np.mgrid[:160, :160]
+    >>> light = 5.0 * np.exp(-np.hypot(x - 70, y - 90) / 4)
+    >>> images = {band: light + rng.normal(0.0, 0.02, light.shape) for band in 'grz'}
+    >>> catalog = Table({'x': [70.0], 'y': [90.0], 'petro_r90': [15.5]})
+    >>> source, _ = open_cutouts(images, catalog, get_model().frame, unit='nmgy', pixel_scale=0.262)
+    >>> [len(stack) for stack in source.stacks([slice(0, 1)])]
+    [1]
     """
 
     def __len__(self):

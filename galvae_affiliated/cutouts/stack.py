@@ -40,6 +40,14 @@ class CutoutStack:
     bands : (N,) array of str
         What the channels hold from red to blue, such as 'i,r,g', 'r,r,r', 'z,z+g,g' or
         'grey,grey,grey'; empty where three bands are not known by name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated import CutoutStack
+    >>> stack = CutoutStack.from_composites(np.full((4, 3, 128, 128), 0.2, dtype='f4'))
+    >>> len(stack), stack[:2].shape, stack.n_bands.tolist()
+    (4, (2, 3, 128, 128), [3, 3, 3, 3])
     """
 
     data: np.ndarray

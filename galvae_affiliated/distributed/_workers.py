@@ -36,7 +36,7 @@ def share_model(model=None, client=None):
     Returns
     -------
     model_id : str
-        The model's id, such as 'gz2-sdss-v2@3f9d0c2ab715'. As ``model`` of
+        The model's id, such as 'gz2-sdss-v3@3f9d0c2ab715'. As ``model`` of
         `encode_partition` it stands for the model, on the workers and here.
 
     Raises
@@ -45,6 +45,14 @@ def share_model(model=None, client=None):
         If Dask is not installed.
     ValueError
         If there is no client.
+
+    Examples
+    --------
+    >>> from dask.distributed import Client
+    >>> from galvae_affiliated.distributed import share_model
+    >>> client = Client()  # doctest: +SKIP
+    >>> share_model(client=client)  # doctest: +SKIP
+    'gz2-sdss-v3@...'
     """
     client = current_client(client)
     model = resident_model(model)

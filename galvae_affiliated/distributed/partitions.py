@@ -60,6 +60,19 @@ def encode_partition(frame, model=None, *, image_column='image', pixel_scale=Non
         wrong.
     DeviceError
         If CUDA was asked for and does not start.
+
+    Examples
+    --------
+    >>> import io
+    >>> import pandas as pd
+    >>> from PIL import Image
+    >>> from galvae_affiliated.distributed import encode_partition
+    >>> picture = io.BytesIO()
+    >>> Image.effect_noise((128, 128), 80).convert('RGB').save(picture, 'png')
+    >>> frame = pd.DataFrame({'id_str': ['J1'], 'image': [picture.getvalue()]})
+    >>> encoded = encode_partition(frame, already_scaled=True)
+    >>> encoded.columns[:3].tolist(), len(encoded)
+    (['id_str', 'galvae_latent_00', 'galvae_latent_01'], 1)
     """
     pd = import_optional('pandas')
     if outputs is None:
@@ -96,6 +109,19 @@ def partition_meta(frame, model=None, **options):
     Returns
     -------
     meta : ``pandas.DataFrame`` of no rows
+
+    Examples
+    --------
+    >>> import io
+    >>> import pandas as pd
+    >>> from PIL import Image
+    >>> from galvae_affiliated.distributed import partition_meta
+    >>> picture = io.BytesIO()
+    >>> Image.effect_noise((128, 128), 80).convert('RGB').save(picture, 'png')
+    >>> frame = pd.DataFrame({'id_str': ['J1'], 'image': [picture.getvalue()]})
+    >>> meta = partition_meta(frame, already_scaled=True)
+    >>> meta.columns[:3].tolist(), len(meta)
+    (['id_str', 'galvae_latent_00', 'galvae_latent_01'], 0)
     """
     if not isinstance(frame, import_optional('pandas').DataFrame):
         # where Dask and LSDB keep an empty frame of the types

@@ -72,7 +72,9 @@ def encode_fields(tiles, client=None, *, model=None, output=None, chunk_size=Non
     progress : bool or callable, optional
         True shows a bar; a callable is called with the number of tasks done and the number
         of all.
-    outputs, engine, **options
+    outputs, engine : optional
+        See `~galvae_affiliated.encode_catalog`.
+    **options
         See `~galvae_affiliated.encode_catalog`; ``radius`` as an array does not go with
         ``chunk_size``. An engine without threads has those of each Dask worker.
 
@@ -92,6 +94,15 @@ def encode_fields(tiles, client=None, *, model=None, output=None, chunk_size=Non
     TileError
         If tiles failed, after all others were finished; it names them and holds the other
         results.
+
+    Examples
+    --------
+    >>> from dask.distributed import Client
+    >>> from galvae_affiliated.distributed import encode_fields
+    >>> tiles = [({'g': 'g1.fits', 'r': 'r1.fits', 'z': 'z1.fits'}, 'sources1.fits'),
+    ...          ({'g': 'g2.fits', 'r': 'r2.fits', 'z': 'z2.fits'}, 'sources2.fits')]
+    >>> encode_fields(tiles, Client(), output='encoded')  # doctest: +SKIP
+    [PosixPath('encoded/part-00000.parquet'), PosixPath('encoded/part-00001.parquet')]
     """
     client = current_client(client)
     read_options = taken_options(options, FIELD_OPTIONS)

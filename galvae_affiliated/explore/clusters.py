@@ -45,6 +45,20 @@ class Clusters:
     sizes : (n_clusters,) int array
         Members among the rows that were fitted.
     n_fitted : int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated.explore import cluster_latents
+    >>> latent = np.random.default_rng(0).normal(size=(300, 40)).astype('f4')
+    >>> latent[:, 8:] *= 0.3
+    >>> latent[200:, 0] += 9.0  # another kind
+    >>> error = np.tile(np.where(np.arange(40) < 8, 0.2, 1.0), (300, 1))
+    >>> table = Table({'galvae_latent': latent, 'galvae_latent_err': error})
+    >>> clusters = cluster_latents(table, 'gz2-sdss-v3', n_clusters=2, n_resamples=2)
+    >>> clusters.n_clusters, clusters.sizes.tolist()
+    (2, [200, 100])
     """
 
     model_id: str
@@ -120,6 +134,19 @@ def cluster_latents(table, model=None, *, method='mixture', n_clusters=None, n_r
         If there are no latents, or they are of another model.
     ValueError
         If fewer than 50 rows have latents and no flags, or for a wrong option.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated.explore import cluster_latents
+    >>> latent = np.random.default_rng(0).normal(size=(300, 40)).astype('f4')
+    >>> latent[:, 8:] *= 0.3
+    >>> latent[200:, 0] += 9.0  # another kind
+    >>> error = np.tile(np.where(np.arange(40) < 8, 0.2, 1.0), (300, 1))
+    >>> table = Table({'galvae_latent': latent, 'galvae_latent_err': error})
+    >>> cluster_latents(table, 'gz2-sdss-v3', n_clusters=2, n_resamples=2).n_clusters
+    2
     """
     latents = read_latents(table, model)
     return _fit_clusters(latents, method, n_clusters, n_resamples, max_fitted, random_state)
@@ -152,6 +179,20 @@ def add_clusters(table, model=None, *, overwrite=False, **options):
     ------
     KeyError, ModelMismatchError, ValueError
         See `cluster_latents`; or if the columns exist.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated.explore import add_clusters
+    >>> latent = np.random.default_rng(0).normal(size=(300, 40)).astype('f4')
+    >>> latent[:, 8:] *= 0.3
+    >>> latent[200:, 0] += 9.0  # another kind
+    >>> error = np.tile(np.where(np.arange(40) < 8, 0.2, 1.0), (300, 1))
+    >>> table = Table({'galvae_latent': latent, 'galvae_latent_err': error})
+    >>> table = add_clusters(table, 'gz2-sdss-v3', n_clusters=2, n_resamples=2)
+    >>> sorted(set(table['galvae_cluster'].tolist()))
+    [0, 1]
     """
     check_column_names(table, NAMES, overwrite=overwrite)
     latents = read_latents(table, model)
@@ -190,6 +231,21 @@ def describe_clusters(table):
     ------
     KeyError
         If the table has no kinds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated.explore import add_clusters, describe_clusters
+    >>> latent = np.random.default_rng(0).normal(size=(300, 40)).astype('f4')
+    >>> latent[:, 8:] *= 0.3
+    >>> latent[200:, 0] += 9.0  # another kind
+    >>> error = np.tile(np.where(np.arange(40) < 8, 0.2, 1.0), (300, 1))
+    >>> table = Table({'galvae_latent': latent, 'galvae_latent_err': error})
+    >>> table = add_clusters(table, 'gz2-sdss-v3', n_clusters=2, n_resamples=2)
+    >>> kinds = describe_clusters(table)
+    >>> kinds['kind'].tolist(), kinds['n_rows'].tolist()
+    ([0, 1], [200, 100])
     """
     if NAMES[0] not in table.colnames:
         raise KeyError(f'the table has no column {NAMES[0]}; add_clusters adds it')

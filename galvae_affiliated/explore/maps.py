@@ -44,6 +44,17 @@ class LatentMap:
         The rows that were fitted; empty for a linear map.
     layout : (n_anchors, 2) array
         Their places; (n_coordinates, 2) directions of a linear map.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated.explore import LatentMap
+    >>> latent = np.random.default_rng(0).normal(size=(200, 40)).astype('f4')
+    >>> table = Table({'galvae_latent': latent})
+    >>> fitted = LatentMap.fit(table, 'gz2-sdss-v3')
+    >>> fitted.transform(latent[:5]).shape
+    (5, 2)
     """
 
     model_id: str
@@ -220,6 +231,18 @@ def add_map(table, model=None, *, fitted=None, overwrite=False, **options):
     ------
     KeyError, ModelMismatchError, ValueError, ImportError
         See `LatentMap.fit`; or if the columns exist, or the map is of another model.
+    TypeError
+        For options beside a map that was fitted.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated.explore import add_map
+    >>> latent = np.random.default_rng(0).normal(size=(200, 40)).astype('f4')
+    >>> table = Table({'galvae_latent': latent})
+    >>> add_map(table, 'gz2-sdss-v3').colnames
+    ['galvae_latent', 'galvae_map_x', 'galvae_map_y']
     """
     check_column_names(table, NAMES, overwrite=overwrite)
     latents = read_latents(table, model)

@@ -98,7 +98,7 @@ def add_outlier_scores(table, model=None, *, method='density', votes=None, refer
     >>> from galvae_affiliated.explore import add_outlier_scores
     >>> latent = np.random.default_rng(0).normal(size=(200, 40)).astype('f4')
     >>> latent[17] += 3
-    >>> table = add_outlier_scores(Table({'galvae_latent': latent}), 'gz2-sdss-v2')
+    >>> table = add_outlier_scores(Table({'galvae_latent': latent}), 'gz2-sdss-v3')
     >>> int(table['galvae_outlier_rank'][17])
     1
     """

@@ -58,11 +58,19 @@ class ActiveSearch:
 
     Examples
     --------
-    >>> from galvae_affiliated.explore import ActiveSearch  # doctest: +SKIP
-    >>> search = ActiveSearch(table, 'clicks.jsonl')  # doctest: +SKIP
-    >>> for row in search.next_rows(20):  # doctest: +SKIP
-    ...     search.answer(row, 'interesting' if is_interesting(row) else 'boring')
-    >>> table = search.add_score()  # doctest: +SKIP
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated.explore import ActiveSearch
+    >>> latent = np.random.default_rng(0).normal(size=(200, 40)).astype('f4')
+    >>> table = Table({'galvae_latent': latent})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     search = ActiveSearch(table, f'{folder}/answers.jsonl', model='gz2-sdss-v3')
+    ...     for row in search.next_rows(20):
+    ...         search.answer(row, 'interesting' if latent[row, 0] > 1 else 'boring')
+    ...     table = search.add_score()
+    >>> len(table)
+    200
     """
 
     def __init__(self, table, path, *, like=(), score=None, model=None, random_state=0):

@@ -56,7 +56,7 @@ class SimilarityIndex:
     >>> from astropy.table import Table
     >>> from galvae_affiliated.explore import SimilarityIndex
     >>> latent = np.random.default_rng(0).normal(size=(100, 40)).astype('f4')
-    >>> index = SimilarityIndex.build(Table({'galvae_latent': latent}), model='gz2-sdss-v2')
+    >>> index = SimilarityIndex.build(Table({'galvae_latent': latent}), model='gz2-sdss-v3')
     >>> len(index)
     100
     >>> distance, row = index.kneighbors(latent[3:4], 2)

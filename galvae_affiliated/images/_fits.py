@@ -15,6 +15,7 @@ from galvae_affiliated.images._lazy import (
     MappedImage,
     MissingPixels,
     ScaledImage,
+    UnreadImage,
     decompress,
     is_undefined,
 )
@@ -177,6 +178,14 @@ def read_pixels(path, hdus, hdu):
         numbers = MappedImage(raw[hdus.index(hdu)].data)
     dtype = hdu.section[(slice(0, 1),) * numbers.ndim].dtype
     return ScaledImage(numbers, hdu.header.copy(), dtype)
+
+
+def unread_pixels(hdu):
+    """An HDU's image as its header has it: shape and type; None where there are no data."""
+    if not hdu.is_image or not hdu.shape:
+        return hdu.data
+    bits, scaled = hdu.header['BITPIX'], _is_scaled(hdu.header)
+    return UnreadImage(hdu.shape, 'f8' if bits == -64 else 'f4' if bits < 0 or scaled else 'i8')
 
 
 def _is_scaled(header):

@@ -44,6 +44,26 @@ class LazyImage:
         """Give back memory that can be read again from the file."""
 
 
+class UnreadImage(LazyImage):
+    """
+    An image of which its header alone is known.
+
+    Parameters
+    ----------
+    shape, dtype : object
+        See `LazyImage`.
+    """
+
+    def __getitem__(self, part):
+        if not isinstance(part, int):
+            raise TypeError('the pixels of this image were left alone')
+        return UnreadImage(self.shape[1:], self.dtype)
+
+    def resized(self, n_planes):
+        """The same with another number of planes."""
+        return UnreadImage((n_planes, *self.shape[1:]), self.dtype)
+
+
 class MappedImage(LazyImage):
     """
     A memory-mapped image.

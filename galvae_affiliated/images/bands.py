@@ -64,6 +64,13 @@ class Band:
         given by it.
     wavelength : float
         In nm; NaN where nothing is known of the band.
+
+    Examples
+    --------
+    >>> from galvae_affiliated.images import parse_band
+    >>> band = parse_band('F814W')
+    >>> band.standard, band.wavelength
+    ('F814W', 805.0)
     """
 
     name: str
@@ -84,6 +91,13 @@ class ChannelPlan:
         Those that are used, from red to blue.
     weights : tuple of 3 tuple of float
         A row a channel from red to blue: what it takes of the surface brightness of each band.
+
+    Examples
+    --------
+    >>> from galvae_affiliated.images import plan_channels
+    >>> plan = plan_channels(['VIS'], [('i', 'r', 'g')])
+    >>> plan.channels, plan.is_few
+    ('VIS,VIS,VIS', True)
     """
 
     place: int

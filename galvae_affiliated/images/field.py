@@ -98,6 +98,15 @@ class FieldImages:
     ------
     ValueError, TypeError, FileNotFoundError
         Naming the image and what was expected.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated import get_model, open_field
+    >>> images = {band: np.random.default_rng(0).normal(0.0, 0.1, (80, 90)) for band in 'grz'}
+    >>> field = open_field(images, unit='nmgy', pixel_scale=0.262)
+    >>> field.shape, field.whole().shape
+    ((80, 90), (3, 80, 90))
     """
 
     def __init__(self, images, *, band_sets, typical, bands=None, unit=None, zero_point=None,

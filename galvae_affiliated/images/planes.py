@@ -20,8 +20,9 @@ from galvae_affiliated.images._fits import (
     read_mask,
     read_pixels,
     split_extension,
+    unread_pixels,
 )
-from galvae_affiliated.images._lazy import LazyImage, is_undefined
+from galvae_affiliated.images._lazy import LazyImage, UnreadImage, is_undefined
 from galvae_affiliated.images._masks import has_planes, is_binary, named_planes
 from galvae_affiliated.images.bands import is_band
 from galvae_affiliated.images.seeing import header_seeing
@@ -68,7 +69,7 @@ class Plane:
     seeing: object = None
 
 
-def read_planes(images, bands=None):
+def read_planes(images, bands=None, *, headers_only=False):
     """
     Planes by band.
 
@@ -79,6 +80,9 @@ def read_planes(images, bands=None):
         ``bands``; or one source with a plane or an extension a band.
     bands : sequence of str, optional
         Names of the bands; a mapping or a FITS header may state them.
+    headers_only : bool, optional
+        Leave the pixels of files alone: the data have a shape and a type, and no values, and
+        nothing is said of masks.
 
     Returns
     -------
@@ -94,14 +98,15 @@ def read_planes(images, bands=None):
         if bands and set(bands) != set(images):
             raise ValueError(f'bands are {list(bands)}, but the images are of {list(images)}')
         names = [str(band) for band in images]
-        return {str(band): _single_plane(source, str(band), names)
+        return {str(band): _single_plane(source, str(band), names, headers_only)
                 for band, source in images.items()}
     if isinstance(images, (list, tuple)):
         if not bands or len(bands) != len(images):
             raise ValueError(f'there are {len(images)} images and {len(bands or [])} names of '
                              'bands; expected a name an image')
-        return {band: _single_plane(source, band, bands) for band, source in zip(bands, images)}
-    return _planes_of_one(images, bands)
+        return {band: _single_plane(source, band, bands, headers_only)
+                for band, source in zip(bands, images)}
+    return _planes_of_one(images, bands, headers_only)
 
 
 def split_bands(bands):
@@ -121,9 +126,9 @@ def split_bands(bands):
     return names
 
 
-def _single_plane(source, band, bands=()):
+def _single_plane(source, band, bands=(), headers_only=False):
     """The plane of one band."""
-    plane, header = _open_source(source, band)
+    plane, header = _open_source(source, band, headers_only)
     plane = _without_axes(plane)
     _check_band(header, band, bands, plane.origin)
     if plane.data.ndim != 2:
@@ -140,13 +145,13 @@ def _without_axes(plane):
     return plane
 
 
-def _planes_of_one(source, bands):
+def _planes_of_one(source, bands, headers_only=False):
     """Planes of a source that holds all bands: extensions named so, or the planes of one array."""
     extensions = named_extensions(source, bands) if bands and _is_path(source) else []
     if extensions:
-        return {band: _single_plane(f'{source}[{extension}]', band)
+        return {band: _single_plane(f'{source}[{extension}]', band, (), headers_only)
                 for band, extension in zip(bands, extensions)}
-    cube, header = _open_source(source, None)
+    cube, header = _open_source(source, None, headers_only)
     stated = _header_bands(header)
     cube, bands = _planes_that_are_named(cube, bands, stated)
     if bands is None:
@@ -212,6 +217,8 @@ def _planes_that_are_named(cube, bands, stated):
                          f'the planes are {",".join(stated)}; leave out bands to believe it')
     if len(bands) < n_planes and {*bands} <= {*stated}:
         places = [stated.index(band) for band in bands]
+        if isinstance(cube.data, UnreadImage):
+            return replace(cube, data=cube.data.resized(len(bands))), bands
         data = np.stack([np.asarray(cube.data[i]) for i in places])
         bad = None if cube.bad is None else np.stack([np.asarray(cube.bad[i]) for i in places])
         return replace(cube, data=data, bad=bad), bands
@@ -229,10 +236,10 @@ def _check_band(header, band, bands, origin):
                              f'{key} = {text!r}; give the images in the order of the bands')
 
 
-def _open_source(source, band):
+def _open_source(source, band, headers_only=False):
     """`Plane` (with as many axes as the source has) and the header, if any."""
     if _is_path(source):
-        return _open_file(os.fspath(source), band)
+        return _open_file(os.fspath(source), band, headers_only)
     if isinstance(source, Plane):
         return source, None
     if _is_nddata(source):
@@ -305,17 +312,18 @@ def _is_path(source):
     return isinstance(source, (str, os.PathLike))
 
 
-def _open_file(path, band):
+def _open_file(path, band, headers_only=False):
     path, extension = split_extension(path)
     with open_fits(path) as hdus:
         hdu = choose_hdu(hdus, extension, band, path)
         header = inherited_header(hdus, hdu)
         try:
-            data = _as_numeric(read_pixels(path, hdus, hdu), path)
+            pixels = unread_pixels(hdu) if headers_only else read_pixels(path, hdus, hdu)
+            data = _as_numeric(pixels, path)
         except Exception as error:  # astropy and its decoders raise many kinds on a damaged file
             raise _damaged(path, error) from None
         try:
-            bad = read_mask(path, hdus, hdu, header)
+            bad = None if headers_only else read_mask(path, hdus, hdu, header)
         except ValueError as error:
             if str(error).startswith(str(path)):
                 raise

@@ -18,6 +18,8 @@ CGROUP = Path('/sys/fs/cgroup')
 PRECISIONS = ('float32', 'float16', 'int8')
 PROCESSOR = Path('/proc/cpuinfo')
 VNNI = ('avx512_vnni', 'avx_vnni', 'avx512vnni', 'avxvnni')
+# what tools/make_probe_graph.py made takes, and gives for ones
+PROBE_SHAPE, PROBE_RESULT = (1, 4, 8, 8), 4.0 * 9 * 36
 CUDA_OPTIONS = {
     # every batch has the same shape: an arena that doubles would only hold memory that
     # nothing needs
@@ -143,6 +145,13 @@ def residual_graph(few=False):
     See `~galvae_affiliated.models.reduced_chi2`; with ``few``, that of images of one or two bands
     too.
     """
-    name = 'reduced_chi2_few.onnx' if few else 'reduced_chi2.onnx'
-    data = resources.files('galvae_affiliated').joinpath('data', name)
-    return data.read_bytes()
+    return _packaged('reduced_chi2_few.onnx' if few else 'reduced_chi2.onnx')
+
+
+def probe_graph():
+    """The ONNX graph by which a device is tried; of ones it gives `PROBE_RESULT`."""
+    return _packaged('probe.onnx')
+
+
+def _packaged(name):
+    return resources.files('galvae_affiliated').joinpath('data', name).read_bytes()

@@ -33,7 +33,7 @@ class GraphRunner:
         Batches that run side by side on a CPU; None takes the processors that the process
         may use.
     label : str, optional
-        What errors call the graph, such as 'gz2-sdss-v2@3f9d0c2ab715: heads.onnx'.
+        What errors call the graph, such as 'gz2-sdss-v3@3f9d0c2ab715: heads.onnx'.
     shapes : dict of str to tuple of int, optional
         Shape of a row of the outputs, for those where it is known: what a graph gives is
         compared with it, and not what it states.

@@ -8,16 +8,22 @@ import io
 import os
 from pathlib import Path
 
+import numpy as np
+
 from galvae_affiliated.exceptions import BundleError, DeviceError
 from galvae_affiliated.models._devices import (
     DEVICES,
+    PROBE_RESULT,
+    PROBE_SHAPE,
     check_device,
     missing_library,
+    probe_graph,
     providers,
-    residual_graph,
 )
+from galvae_affiliated.models._driver import is_too_old, read_driver, remedy
 from galvae_affiliated.models._graph_check import check_graph
 
+RUNTIMES = ('onnxruntime-gpu', 'onnxruntime')
 SILENT, WARNINGS = 4, 2  # severities: fatal messages alone, and the library's own default
 # how ONNX Runtime says so, of CPUs and of GPUs
 OUT_OF_MEMORY = ('Failed to allocate memory', 'bad_alloc', 'out of memory')
@@ -89,22 +95,18 @@ def start_session(graph, device, batch_size, precision='float32'):
                               "precision='float32'")
     if device == 'cpu':
         return _cpu_session(graph), device
-    if device not in available_devices():
-        raise DeviceError(f'device {device!r} was asked for, but this ONNX Runtime is built '
-                          'without CUDA; install onnxruntime-gpu in place of onnxruntime, or '
-                          "use device='cpu'")
+    failure = why_not(device)
+    if failure:
+        raise DeviceError(f'device {device!r} was asked for, but CUDA did not start: {failure}; '
+                          "device='cpu' does without")
     options = session_options()
     for name in row_dimensions(graph):
         # where all shapes are known the graph is simpler
         options.add_free_dimension_override_by_name(name, batch_size)
     session, reason = _try_session(graph, options, providers(device))
-    if session is None and _preload_libraries():
-        session, reason = _try_session(graph, options, providers(device))
     if session is None:
-        reason = (missing_library(device, _library_folder()) or reason
-                  or 'no GPU, or no matching CUDA and cuDNN libraries')
-        raise DeviceError(f"device {device!r} was asked for, but CUDA did not start: {reason}; "
-                          "device='cpu' does without")
+        raise DeviceError(f'device {device!r} was asked for, but CUDA does not run this graph: '
+                          f"{reason or 'ONNX Runtime took the CPU'}; device='cpu' does without")
     return session, device
 
 
@@ -134,16 +136,69 @@ def unrunnable(error):
     return BundleError(f'the graph cannot be run: {reason}')
 
 
-@functools.cache
 def device_starts(device):
     """Whether a device starts, tried once a process with a graph that costs nothing."""
+    return not why_not(device)
+
+
+def why_not(device):
+    """Why a GPU does not compute, and what helps, in words; '' if it does."""
+    reason, line = device_trial(device)
+    return f'{reason}; {line} helps' if line else reason
+
+
+@functools.cache
+def device_trial(device):
+    """
+    Try a device, once a process.
+
+    A session that starts is not enough: ONNX Runtime loads cuDNN when the first convolution
+    asks for it, and a GPU may be of a kind that its kernels are not made for.
+
+    Parameters
+    ----------
+    device : {'cuda'}
+
+    Returns
+    -------
+    reason : str
+        Why it does not compute; '' if it does.
+    line : str
+        What to install, for a shell; '' where nothing helps.
+    """
+    driver = read_driver()
     if device not in available_devices():
-        return False
+        return ('this ONNX Runtime is built without CUDA',
+                remedy(driver, '', is_missing=True, runtimes=installed_runtimes()))
+    if not driver.gpus:
+        return driver.failure, ''
+    # before the first try: what is not found then is not looked for once more
+    _preload_libraries()
+    reason = _failure(device)
+    if not reason:
+        return '', ''
+    built = built_for_cuda()
+    missing = missing_library(device, _library_folder())
+    if is_too_old(driver, built):
+        known = '.'.join(map(str, driver.cuda))
+        reason = (f'the NVIDIA driver runs CUDA {known} at most, and this ONNX Runtime is built '
+                  f'for CUDA {built}')
+    elif missing:
+        reason = missing
+    is_missing = bool(missing) or 'cudnn' in reason.lower()
+    return reason, remedy(driver, built, is_missing=is_missing, runtimes=installed_runtimes())
+
+
+def _failure(device):
+    """Why a graph with a convolution does not run on a device; '' if it gives what it should."""
+    session, reason = _try_session(probe_graph(), session_options(), providers(device))
+    if session is None:
+        return reason or 'ONNX Runtime does not say why'
     try:
-        start_session(residual_graph(), device, 1)
-    except DeviceError:
-        return False
-    return True
+        result, = session.run(None, {'image': np.ones(PROBE_SHAPE, np.float32)})
+    except Exception as error:  # those of ONNX Runtime have no base in common
+        return str(error).partition('\n')[0]
+    return '' if np.allclose(result, PROBE_RESULT) else 'it does not compute what it should'
 
 
 def session_options():
@@ -190,13 +245,34 @@ def _try_session(graph, options, chosen):
 
 
 def _preload_libraries():
-    """Load the libraries of CUDA that pip installed; False if there are none."""
+    """Load the libraries of CUDA that pip installed, where there are any."""
     onnxruntime = import_runtime()
     if importlib.util.find_spec('nvidia') is None or not hasattr(onnxruntime, 'preload_dlls'):
-        return False
+        return
     with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find
         onnxruntime.preload_dlls()
-    return True
+
+
+def built_for_cuda():
+    """Version of CUDA that ONNX Runtime is built for, such as '13.0'; '' for none."""
+    import_runtime()
+    try:
+        from onnxruntime.capi import build_and_package_info
+    except ImportError:
+        return ''
+    return getattr(build_and_package_info, 'cuda_version', '') or ''
+
+
+def installed_runtimes():
+    """Which of ONNX Runtime's two distributions are installed; one of them should be."""
+    from importlib import metadata  # which takes time to import
+
+    found = []
+    for name in RUNTIMES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            metadata.version(name)
+            found.append(name)
+    return found
 
 
 def _library_folder():

@@ -22,6 +22,14 @@ class LatentMap:
     matrix : (n_latents, n_latents) array
     offset : (n_latents,) array
         ``latent @ matrix + offset`` are the new latents.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated.models import LatentMap
+    >>> shift = LatentMap(np.eye(2), np.array([1.0, 0.0]))
+    >>> shift([[0.5, 0.5]]).tolist()
+    [[1.5, 0.5]]
     """
 
     matrix: np.ndarray

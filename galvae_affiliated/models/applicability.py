@@ -9,7 +9,7 @@ from galvae_affiliated.exceptions import BundleError
 from galvae_affiliated.flags import BitNames, GalvaeFlags
 from galvae_affiliated.models._archive import checked_arrays, read_arrays
 from galvae_affiliated.models._column import Column
-from galvae_affiliated.models.image_statistics import IS_COLOR, STATISTICS
+from galvae_affiliated.models.image_statistics import STATISTICS
 from galvae_affiliated.models.mixture import GaussianMixture
 from galvae_affiliated.models.whitening import Whitening
 
@@ -41,7 +41,12 @@ ApplicabilityReasons = BitNames(
 """The bits of the ``galvae_applicability_reasons`` column, by name."""
 
 GIVEN_BELOW = 0.05  # p-value of rows that get reasons
-KINDS = ('color', 'grey')
+# how images enter, and of how many bands: noise, sky and colors of each kind are others. A JPEG
+# has hardly any noise in its colors, and flux that is rendered has as much as in its light
+KINDS = tuple(f'{way}_{bands}' for way in ('composite', 'rerender', 'flux')
+              for bands in ('color', 'two', 'grey'))
+# other surveys' seeing and depth move latents, which is no fault of an image
+WITH_LATENTS = 'composite'
 FEATURES = (*STATISTICS, 'log_chi2', 'mean_log_error')
 MAX_COMPONENTS, MAX_SCORES = 4096, 1 << 20
 LEAST_CHI2 = 1e-6
@@ -61,6 +66,14 @@ class Applicability:
         Bits of ``ApplicabilityReasons``, where p is below 0.05.
     flag_below : float
         p-value below which rows are flagged.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated.models import Applicability
+    >>> found = Applicability(np.array([0.6, 0.0001]), np.array([0, 1]), flag_below=0.001)
+    >>> (found.flags() > 0).tolist()
+    [False, True]
     """
 
     p: np.ndarray
@@ -83,7 +96,7 @@ class Applicability:
 @dataclass(frozen=True)
 class KindTest:
     """
-    The density of what galaxies are like in color, or in grey, and held-out ones to compare with.
+    The density of what galaxies are like in images of one kind, and held-out ones to compare with.
 
     Attributes
     ----------
@@ -95,6 +108,18 @@ class KindTest:
         Negative log densities of held-out galaxies, ascending.
     limits : (F, 2) array
         Of each feature but the latents, values that few held-out galaxies are below and above.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated.models import GaussianMixture, KindTest, Whitening
+    >>> values = np.random.default_rng(0).normal(size=(500, 2))
+    >>> whitening = Whitening.fit(values)
+    >>> mixture = GaussianMixture(np.ones(1), np.zeros((1, 2)), np.eye(2)[None])
+    >>> scores = np.sort(-mixture.log_density(whitening(values)))
+    >>> kind = KindTest(whitening, mixture, scores, limits=np.zeros((0, 2)))
+    >>> kind.p_values(kind.score([[0.0, 0.0], [9.0, 9.0]])).round(1).tolist()
+    [1.0, 0.0]
     """
 
     whitening: Whitening
@@ -126,9 +151,21 @@ class ApplicabilityTest:
     Attributes
     ----------
     kinds : dict of str to `KindTest`
-        'color', and 'grey' for images whose channels are alike.
+        By kind of image, see `~galvae_affiliated.models.Encoding`; rows of other kinds have no
+        p-value.
     flag_below : float
         p-value below which ``UNLIKE_TRAINING`` is set.
+
+    Examples
+    --------
+    Rows of a kind that it does not know have no p-value:
+
+    >>> from galvae_affiliated import get_model
+    >>> from galvae_affiliated.models import ApplicabilityTest, Encoder
+    >>> images = get_model().generate(2, random_state=0).images
+    >>> encoding = Encoder().encode(images, statistics=True)
+    >>> ApplicabilityTest(kinds={}, flag_below=0.001).test(encoding).p.tolist()
+    [nan, nan]
     """
 
     kinds: dict
@@ -201,13 +238,19 @@ class ApplicabilityTest:
         kinds = {kind: _read_kind(arrays, kind, n_latents) for kind in KINDS
                  if f'{kind}_mean' in arrays}
         if not kinds:
-            raise BundleError('there is a test neither of color nor of grey images in it')
+            raise BundleError('there is a test of no kind of image in it; expected one of '
+                              f'{", ".join(KINDS)}')
         return cls(kinds, table.flag_below)
 
 
 def feature_names(kind):
     """Names of the features of a kind of image that come after the latents."""
-    return [name for name in FEATURES if kind == 'color' or 'color' not in name]
+    bands = kind.rpartition('_')[2]
+    if bands == 'color':
+        return list(FEATURES)
+    # of two bands, the channel between them is made of both
+    return [name for name in FEATURES if 'color' not in name
+            or (bands == 'two' and 'color_g' not in name)]
 
 
 def features(encoding):
@@ -222,20 +265,20 @@ def features(encoding):
     Returns
     -------
     kinds : list of (str, (n,) int array, (n, D) array)
-        Kind, the rows that are of it, and their latents followed by `feature_names`. Rows that
-        are not measured are in none.
+        Kind, the rows that are of it, and their `feature_names`, after their latents where images
+        are composites as they are. Rows that are not measured are in none.
     """
     more = np.column_stack([
         encoding.statistics, np.log(np.maximum(encoding.recon_chi2, LEAST_CHI2)),
         np.log(np.maximum(encoding.latent_err, np.finfo('f4').tiny)).mean(axis=1)])
-    is_color = np.isin(FEATURES, np.array(STATISTICS)[IS_COLOR])
-    known = encoding.measured & np.isfinite(more[:, ~is_color]).all(axis=1)
-    grey = np.isnan(more[:, is_color]).any(axis=1)
+    known = encoding.measured & np.isfinite(more).all(axis=1)
     found = []
-    for kind, rows in (('color', known & ~grey), ('grey', known & grey)):
-        columns = more if kind == 'color' else more[:, ~is_color]
-        found.append((kind, np.flatnonzero(rows),
-                      np.column_stack([encoding.latent, columns])[rows]))
+    for kind in sorted({*KINDS} & {*encoding.image_kind[known].tolist()}):
+        rows = np.flatnonzero(known & (encoding.image_kind == kind))
+        columns = more[np.ix_(rows, np.isin(FEATURES, feature_names(kind)))]
+        if kind.startswith(WITH_LATENTS):
+            columns = np.column_stack([encoding.latent[rows], columns])
+        found.append((kind, rows, columns))
     return found
 
 
@@ -257,7 +300,7 @@ def _reasons(test, kind, values, p):
 
 def _read_kind(arrays, kind, n_latents):
     n_more = len(feature_names(kind))
-    n = n_latents + n_more
+    n = n_more + n_latents * kind.startswith(WITH_LATENTS)
     shapes = {'mean': (n,), 'matrix': (n, n), 'weights': ('K',), 'means': ('K', n),
               'factors': ('K', n * (n + 1) // 2), 'scores': ('S',), 'limits': (n_more, 2)}
     found = checked_arrays(arrays, {f'{kind}_{name}': shape for name, shape in shapes.items()},

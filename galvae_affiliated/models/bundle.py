@@ -47,6 +47,15 @@ class ModelBundle:
     BundleError
         If a part or an entry of the manifest is missing or wrong, a part does not have the
         SHA-256 that the manifest states, or the schema is another.
+
+    Examples
+    --------
+    >>> from galvae_affiliated import get_model
+    >>> model = get_model()
+    >>> model.n_latents, model.n_pose, model.grid, model.field_of_view
+    (40, 8, 128, 5.12)
+    >>> model.questions['bar']
+    ['yes', 'no']
     """
 
     def __init__(self, manifest, parts):

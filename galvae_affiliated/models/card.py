@@ -25,6 +25,13 @@ def model_card(model):
     ------
     BundleError
         If the manifest has figures that cannot be shown.
+
+    Examples
+    --------
+    >>> from galvae_affiliated import get_model
+    >>> from galvae_affiliated.models import model_card
+    >>> print(model_card(get_model()).splitlines()[0])
+    gz2-sdss-v3@...
     """
     try:
         return _card(model, model.manifest.raw)
@@ -34,6 +41,56 @@ def model_card(model):
                           f'({type(error).__name__}: {error})') from None
 
 
+def model_lines(model):
+    """
+    What a model is for, in a few lines.
+
+    Parameters
+    ----------
+    model : `~galvae_affiliated.ModelBundle`
+
+    Returns
+    -------
+    lines : list of str
+        Its description; the images that it takes; what it was trained on, where that is stated;
+        and what it gives.
+
+    Examples
+    --------
+    >>> from galvae_affiliated import get_model
+    >>> from galvae_affiliated.models.card import model_lines
+    >>> model_lines(get_model())[1]
+    'images: g,r,i or g,r,z best, one to five of any bands; pictures: composite, legacy-composite'
+    """
+    flux = [','.join(reversed(entry.bands)) for entry in model.frame.renderings
+            if entry.kind == 'flux']
+    pictures = [entry.name for entry in model.frame.renderings if entry.kind != 'flux']
+    images = [f'{" or ".join(flux)} best, one to five of any bands'] if flux else []
+    images += [f'pictures: {", ".join(pictures)}'] if pictures else []
+    lines = [model.manifest.description, f'images: {"; ".join(images)}']
+    training = model.manifest.raw.get('training')
+    data = training.get('data') if isinstance(training, dict) else None
+    lines += [f'trained on: {data}'] if isinstance(data, str) else []
+    if model.manifest.adapter:
+        lines.append(f'adapted to: {model.manifest.adapter.survey}, for images of it alone')
+    if 'adapted' in model.manifest.raw:
+        lines.append(f'adapted to: {model.manifest.raw["adapted"]["target"]["set"]} too')
+    return [*lines, f'gives: {", ".join(_abilities(model))}']
+
+
+def _abilities(model):
+    """What a model gives, in words."""
+    manifest = model.manifest
+    found = [f'{model.n_latents} latents']
+    if model.questions:
+        found.append(f'answers to {len(model.questions)} questions')
+    if manifest.quantities:
+        found.append(', '.join(manifest.quantities.names))
+    found += ['new galaxies'] if manifest.density else []
+    found += ['how like the training an image is'] if manifest.applicability else []
+    return found
+
+
 def _card(model, entries):
     sections = [_head(model, entries), _questions(model), _training(model, entries)]
     if 'heads' in entries:
@@ -41,6 +98,12 @@ def _card(model, entries):
     if model.manifest.quantities:
         sections.append(['quantities, of galaxies left out in turn',
                          *_figures(entries['quantities']['report'])])
+    if 'adapted' in entries:
+        sections.append(_adaptation(entries['adapted']))
+    if 'adapter' in entries and 'report' in entries['adapter']:
+        report = entries['adapter']['report']
+        sections.append([f'latents mapped to {entries["adapter"]["survey"]}: {report["why"]}',
+                         *_before_and_after(report)])
     if 'invariance' in entries:
         sections.append(['turned, flipped, shifted', *_figures(entries['invariance'])])
     if 'test' in entries['reconstruction']:
@@ -82,6 +145,9 @@ def _head(model, entries):
 def _more(model):
     """Lines of what a model has besides encoder, decoder and heads."""
     manifest, lines = model.manifest, []
+    if 'adapted' in manifest.raw:
+        about = manifest.raw['adapted']
+        lines.append(f'adapted        from {about["from"]} to {about["target"]["set"]}')
     if manifest.adapter:
         lines.append(f'adapted        to {manifest.adapter.survey} ({manifest.adapter.method}); '
                      'for images of that survey alone')
@@ -92,6 +158,32 @@ def _more(model):
         lines.append('applicability  UNLIKE_TRAINING where the p-value is below '
                      f'{manifest.applicability.flag_below:g}')
     return lines
+
+
+def _adaptation(about):
+    """Lines of how an encoder was adapted to another survey, and what came of it."""
+    source, target = (f'{about[word]["set"]} ({about[word]["galaxies"]} galaxies)'
+                      for word in ('source', 'target'))
+    lines = [f'adapted from {source} to {target}, {about["steps"]} steps of '
+             f'{", ".join(about["options"]["losses"])}', *_before_and_after(about)]
+    for name, scores in about.get('baselines', {}).items():
+        lines.append(f'  {"by " + name + " alone":30s} MMD^2 {format_value(scores["mmd"]["value"])}'
+                     f', survey classifier AUC {format_value(scores["survey_area"]["value"])}')
+    return lines
+
+
+def _before_and_after(report):
+    """A line a measure of galaxies left out."""
+    before, after = report['before'], report['after']
+    names = {'mmd': 'MMD^2', 'survey_area': 'survey classifier AUC',
+             'source_loss': 'source loss, nats'}
+    rows = [(label, before[name], after[name]) for name, label in names.items()
+            if name in before]
+    rows += [(f'pairs, {name}', before['pairs'][name], after['pairs'][name])
+             for name in ('recall_1', 'recall_10', 'distance') if 'pairs' in before]
+    return [f'  {label:30s} {format_value(one["value"])} before, {format_value(other["value"])} '
+            f'({format_value(other["low"])} to {format_value(other["high"])}) after'
+            for label, one, other in rows]
 
 
 def _questions(model):

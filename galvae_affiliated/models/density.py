@@ -51,6 +51,16 @@ class LatentDensity:
         asked; each pattern once.
     counts : (P,) int array
         How many galaxies have each.
+
+    Examples
+    --------
+    >>> from galvae_affiliated import get_model
+    >>> density = get_model().density
+    >>> latent = density.sample(100, random_state=0)
+    >>> latent.shape, density.log_density(latent).shape
+    ((100, 40), (100,))
+    >>> density.names[:2]
+    ('smooth-or-featured/smooth', 'smooth-or-featured/featured-or-disk')
     """
 
     whitening: Whitening
@@ -125,7 +135,7 @@ class LatentDensity:
 
         Parameters
         ----------
-        n, random_state, temperature
+        n, random_state, temperature : object
             See `sample`.
 
         Returns

@@ -45,6 +45,19 @@ class Encoding:
         ``bands`` of `~galvae_affiliated.CutoutStack`.
     statistics : (N, 19) float array or None
         Numbers of the images as the network saw them, such as their light and asymmetry.
+    image_kind : (N,) array of str
+        'composite', 'rerender' or 'flux', by the rendering, and of how many bands: 'flux_color',
+        'flux_two', 'flux_grey' and so on; empty where it is not known.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated.models import Encoder
+    >>> images = np.random.default_rng(0).random((2, 3, 128, 128))
+    >>> images[1] = 0.25  # nothing is there
+    >>> encoding = Encoder().encode(images)
+    >>> encoding.measured.tolist(), bool(np.isnan(encoding.latent[1]).all())
+    ([True, False], True)
     """
 
     latent: np.ndarray
@@ -57,8 +70,11 @@ class Encoding:
     resolution: np.ndarray | None = None
     channels: tuple = ()
     statistics: np.ndarray | None = None
+    image_kind: np.ndarray | None = None
 
     def __post_init__(self):
+        if self.image_kind is None:
+            object.__setattr__(self, 'image_kind', np.full(len(self.latent), '', dtype='U15'))
         if self.resolution is None:
             unknown = np.full(len(self.latent), np.nan, dtype=np.float32)
             object.__setattr__(self, 'resolution', unknown)
@@ -95,7 +111,8 @@ class Encoding:
                    stack.radius.astype(np.float32), stack.pixel_scale.astype(np.float32),
                    stack.resolution.astype(np.float32),
                    tuple(np.unique(stack.bands[stack.measured]).tolist()),
-                   np.full((n, len(STATISTICS)), np.nan) if statistics else None)
+                   np.full((n, len(STATISTICS)), np.nan) if statistics else None,
+                   image_kinds(stack, model.frame))
 
     @classmethod
     def concatenate(cls, parts):
@@ -154,6 +171,14 @@ class Encoding:
         return columns
 
 
+def image_kinds(stack, frame):
+    """(N,) array of str: how each cutout enters a model, and of how many bands it is made."""
+    ways = {entry.name: entry.kind for entry in frame.renderings}
+    numbers = np.array(['', 'grey', 'two', 'color'])[stack.n_bands]
+    return np.array([f'{ways.get(name, "")}_{number}' for name, number in
+                     zip(stack.rendering.tolist(), numbers.tolist())], dtype='U15')
+
+
 def unit_of_radii(pixel_scales):
     """Arcsec if each of the (N,) pixel scales of measured rows is known, else pixels."""
     return u.arcsec if len(pixel_scales) and np.isfinite(pixel_scales).all() else u.pix
@@ -171,6 +196,15 @@ class Encoder:
         Where and how to compute.
     **options
         Those of `~galvae_affiliated.Engine`, in place of one.
+
+    Examples
+    --------
+    >>> from galvae_affiliated import get_model
+    >>> from galvae_affiliated.models import Encoder
+    >>> encoder = Encoder(device='cpu', n_threads=1)
+    >>> encoding = encoder.encode(get_model().generate(2, random_state=0).images)
+    >>> encoder.decode(encoding.latent, encoding.pose).shape
+    (2, 3, 128, 128)
     """
 
     def __init__(self, model=None, engine=None, **options):
@@ -435,6 +469,16 @@ def reduced_chi2(decoded, frame, weight, floor, slope, n_bands=None):
     Returns
     -------
     chi2 : (N,) array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated.models import reduced_chi2
+    >>> decoded = np.zeros((1, 3, 8, 8), dtype='f4')
+    >>> weight = np.ones_like(decoded)
+    >>> chi2 = reduced_chi2(decoded, decoded + 0.02, weight, [1e-4] * 3, [0.0] * 3)
+    >>> chi2.round(2).tolist()
+    [4.0]
     """
     residual = decoded - frame
     variance = _of_channels(floor) + _of_channels(slope) * decoded

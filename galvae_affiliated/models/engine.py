@@ -74,7 +74,7 @@ class Engine:
         model : `~galvae_affiliated.ModelBundle`
         part : {'encoder', 'decoder', 'generator', 'heads', 'quantities'}
             The last two are small: they run in single precision, in batches of their own
-            size.
+            size. So does the generator in its precision, as bundles have no other.
 
         Returns
         -------
@@ -86,7 +86,8 @@ class Engine:
             If the model does not have the graph in this precision.
         """
         is_small = part in LATENT_PARTS
-        is_whole = is_small or (self.precision == 'int8' and part != 'encoder')
+        has_one = is_small or part == 'generator'
+        is_whole = has_one or (self.precision == 'int8' and part != 'encoder')
         precision = 'float32' if is_whole else self.precision
         batch_size = LATENT_BATCH if is_small else self.batch_size
         # 'auto' with half precision is a GPU, which runs single precision as well

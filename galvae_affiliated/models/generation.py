@@ -28,6 +28,13 @@ class GeneratedGalaxies:
     pose : (N, n_pose) float32 array
     images : (N, 3, grid, grid) float32 array
         Composites: red, green, blue in [0, 1].
+
+    Examples
+    --------
+    >>> from galvae_affiliated import get_model
+    >>> galaxies = get_model().generate(2, random_state=0)
+    >>> len(galaxies), galaxies.latent.shape, galaxies.images.shape
+    (2, (2, 40), (2, 3, 128, 128))
     """
 
     latent: np.ndarray
@@ -53,7 +60,7 @@ def generate(model, n, *, random_state=None, answers=None, quantities=None, radi
     Parameters
     ----------
     model : `~galvae_affiliated.ModelBundle`
-    n, random_state, answers, quantities, radius, temperature, engine
+    n, random_state, answers, quantities, radius, temperature, engine : object
         As there.
 
     Returns
@@ -75,7 +82,7 @@ def generate_batches(model, n, *, random_state=None, answers=None, quantities=No
     Parameters
     ----------
     model : `~galvae_affiliated.ModelBundle`
-    n, random_state, answers, quantities, radius, temperature, engine
+    n, random_state, answers, quantities, radius, temperature, engine : object
         See `~galvae_affiliated.ModelBundle.generate`.
 
     Returns
@@ -87,6 +94,13 @@ def generate_batches(model, n, *, random_state=None, answers=None, quantities=No
     ------
     ValueError
         At once, not with the first batch.
+
+    Examples
+    --------
+    >>> from galvae_affiliated import get_model
+    >>> from galvae_affiliated.models import generate_batches
+    >>> [len(batch) for batch in generate_batches(get_model(), 3, random_state=0)]
+    [3]
     """
     engine = engine or Engine()
     rng = np.random.default_rng(random_state)

@@ -14,14 +14,12 @@ LEAST_SQUARE = 1e-7  # of steps between pixels, far below the square of this qua
 # radii in units of half of a side, of which petroR90 is 0.39
 CENTRE, BODY, SKY = 0.2, 0.4, (0.65, 0.9)
 BOX = 0.2  # side of the square in which the color of the middle is measured; twice that around
-MAX_COLOR = 0.004  # mean difference of the channels below which an image counts as grey
 
 STATISTICS = ('sky', 'log_light', 'log_concentration', 'log_brightest', 'asymmetry',
               'log_sky_roughness', 'log_center_roughness', 'log_largest_step', 'log_largest_patch',
               'color_rb', 'color_g', 'color_rb_outside', 'color_g_outside', 'sky_color_rb',
               'sky_color_g', 'noise_color_rb', 'noise_color_g', 'log_color_roughness',
               'log_largest_color_step')
-IS_COLOR = np.array(['color' in name for name in STATISTICS])
 
 
 def image_statistics(frame):
@@ -36,7 +34,7 @@ def image_statistics(frame):
     Returns
     -------
     statistics : (N, 19) float array
-        In the order of ``STATISTICS``; the last ten are NaN for grey images, whose channels
+        In the order of ``STATISTICS``; the last ten say nothing of grey images, whose channels
         are alike. Roughness is the mean square of the step from a pixel to the next, asymmetry
         that under a turn by half a circle (Conselice 2003, ApJS 147, 1, but in cells of a
         sixteenth of a side), and logarithms are natural.
@@ -50,52 +48,43 @@ def image_statistics(frame):
 
 def _statistics(frame):
     """Those of a few images."""
-    light = (frame[:, 0] + frame[:, 1] + frame[:, 2]) * np.float32(1 / 3)
+    light = frame[:, 0] + frame[:, 1]
+    light += frame[:, 2]
+    light *= np.float32(1 / 3)
     color = frame[:, 0, ::2] - frame[:, 2, ::2]
-    to_cells, masks = _cells(*frame.shape[2:])
+    to_cells, masks, areas = _cells(*frame.shape[2:])
     cells = _averaged(light, to_cells)
     step = light[:, ::2, 1:] - light[:, ::2, :-1]
     color_step = color[:, :, 1:] - color[:, :, :-1]
-    rough = _averaged(_squares(step), to_cells, 2)
-    color_rough = _averaged(_squares(color_step), to_cells, 2)
-    sky = _mean(cells, masks['sky'])
-    centre, body = (_mean(cells, masks[name]) - sky for name in ('centre', 'body'))
+    squares, color_squares = (np.multiply(some, some, out=some) for some in (step, color_step))
+    rough, color_rough = (_averaged(some, to_cells, 2) for some in (squares, color_squares))
+    sky, centre, body = (cells.reshape(len(cells), -1) @ areas).T
     inner, outer = _colors(frame)
-    is_grey = np.abs(color[:, ::2, ::4]).mean(axis=(1, 2)) < MAX_COLOR
-    sky_rough = _mean(rough, masks['sky'])
-    off_centre = rough[:, masks['outside']].max(axis=1)
-    statistics = np.column_stack([
-        sky,
-        _log(body, LEAST),
-        _log(centre, LEAST) - _log(body, LEAST),
-        _log(light.max(axis=(1, 2)), LEAST),
-        _asymmetry(cells, sky, masks['galaxy']),
-        _log(sky_rough, LEAST_SQUARE),
-        _log(_mean(rough, masks['centre']), LEAST_SQUARE),
-        _log(np.abs(step).max(axis=(1, 2)), LEAST),
-        _log(off_centre, LEAST_SQUARE) - _log(sky_rough, LEAST_SQUARE),
-        *inner, *(outer - inner),
-        *_sky_colors(frame),
-        _log(_mean(color_rough, masks['sky']), LEAST_SQUARE),
-        _log(np.abs(color_step).max(axis=(1, 2)), LEAST)]).astype(float)
-    statistics[np.ix_(is_grey, IS_COLOR)] = np.nan
-    return statistics
+    sky_rough, center_rough, _ = (rough.reshape(len(rough), -1) @ areas).T
+    body, centre, brightest = _log(np.array([
+        body - sky, centre - sky, light.max(axis=(1, 2))]), LEAST)
+    sky_rough, center_rough, patch, color_rough = _log(np.array([
+        sky_rough, center_rough, rough[:, masks['outside']].max(axis=1),
+        color_rough.reshape(len(color_rough), -1) @ areas[:, 0]]), LEAST_SQUARE)
+    largest, color_largest = 0.5 * _log(np.array([
+        squares.max(axis=(1, 2)), color_squares.max(axis=(1, 2))]), LEAST ** 2)
+    return np.column_stack([
+        sky, body, centre - body, brightest, _asymmetry(cells, sky, masks['galaxy']),
+        sky_rough, center_rough, largest, patch - sky_rough, *inner, *(outer - inner),
+        *_sky_colors(frame), color_rough, color_largest]).astype(float)
 
 
 def _log(values, least):
     return np.log(np.maximum(values, least))
 
 
-def _squares(step):
-    """(N, H, W) squares of (N, H, W - 1) steps; the last column is empty."""
-    squares = np.zeros((*step.shape[:2], step.shape[2] + 1), dtype=step.dtype)
-    np.multiply(step, step, out=squares[:, :, :-1])
-    return squares
-
-
 @functools.cache
 def _cells(height, width):
-    """Matrices that average rows and columns in cells, and masks of cells by their radius."""
+    """
+    Matrices that average rows and columns in cells, and cells by their radius.
+
+    Masks of two regions, and the weights of the means over sky, centre and body.
+    """
     def averages(n):
         cell = np.arange(n) * SIDE // n
         matrix = (cell[:, None] == np.arange(SIDE)).astype(np.float32)
@@ -103,16 +92,21 @@ def _cells(height, width):
 
     x = (np.arange(SIDE) + 0.5) * 2.0 / SIDE - 1.0
     radius = np.hypot(x[:, None], x)
-    masks = {'centre': radius < CENTRE, 'body': radius < BODY, 'galaxy': radius < SKY[0],
-             'sky': (radius > SKY[0]) & (radius < SKY[1]),
-             'outside': (radius > CENTRE) & (radius < SKY[1])}
-    return (averages(height), averages(width), averages(-(-height // 2))), masks
+    masks = {'galaxy': radius < SKY[0], 'outside': (radius > CENTRE) & (radius < SKY[1])}
+    regions = (radius > SKY[0]) & (radius < SKY[1]), radius < CENTRE, radius < BODY
+    areas = np.stack([region.ravel() / region.sum() for region in regions], axis=1)
+    return (averages(height), averages(width), averages(-(-height // 2))), masks, (
+        areas.astype(np.float32))
 
 
 def _averaged(images, to_cells, every=1):
-    """(N, SIDE, SIDE) means in cells of (N, H, W) images, of which there may be every 2nd row."""
+    """
+    (N, SIDE, SIDE) means in cells of (N, H, W) images.
+
+    There may be every 2nd row alone, and steps lack the last column, which counts as zero.
+    """
     rows = to_cells[0] if every == 1 else to_cells[2]
-    return rows.T @ (images @ to_cells[1])
+    return rows.T @ (images @ to_cells[1][:images.shape[2]])
 
 
 def _mean(cells, mask):
@@ -130,9 +124,11 @@ def _colors(frame):
     n = frame.shape[2]
     low, high = (int(round(n * (0.5 + sign * BOX / 2))) for sign in (-1, 1))
     wide = slice(int(round(n * (0.5 - BOX))), int(round(n * (0.5 + BOX))))
-    middle = frame[:, :, low:high, low:high].mean(axis=(2, 3))
-    whole = frame[:, :, wide, wide].mean(axis=(2, 3))
-    share = ((high - low) / (wide.stop - wide.start)) ** 2
+    # every second row, the same ones in both
+    rows = slice(wide.start + (low - wide.start) % 2, wide.stop, 2)
+    middle, whole = frame[:, :, low:high:2, low:high], frame[:, :, rows, wide]
+    share = middle[0, 0].size / whole[0, 0].size
+    middle, whole = middle.mean(axis=(2, 3)), whole.mean(axis=(2, 3))
     return _color(middle), _color((whole - share * middle) / (1.0 - share))
 
 

@@ -28,6 +28,13 @@ class Question:
     answers : tuple of str
     parent : tuple of str or None
         (question, answer) that leads to it; None where everybody is asked.
+
+    Examples
+    --------
+    >>> from galvae_affiliated import get_model
+    >>> question = get_model().manifest.questions['bar']
+    >>> question.answers, question.parent
+    (('yes', 'no'), ('disk-edge-on', 'no'))
     """
 
     answers: tuple
@@ -45,6 +52,13 @@ class PredictionSets:
         In ascending order.
     thresholds : mapping of str to tuple of float
         By question, a threshold a coverage.
+
+    Examples
+    --------
+    >>> from galvae_affiliated import get_model
+    >>> sets = get_model().manifest.prediction_sets
+    >>> 0.9 in sets.coverages, len(sets.thresholds['bar']) == len(sets.coverages)
+    (True, True)
     """
 
     coverages: tuple = ()
@@ -64,6 +78,13 @@ class QuantityTable:
     radius : str or None
         Unit of the petroR90 that the graph takes besides the latents, 'arcsec' or
         'pix'; None where it takes none.
+
+    Examples
+    --------
+    >>> from galvae_affiliated.models import QuantityTable
+    >>> table = QuantityTable(names=('mass',), units={'mass': 'solMass'}, radius='arcsec')
+    >>> table.units['mass']
+    'solMass'
     """
 
     names: tuple
@@ -83,6 +104,13 @@ class DensityTable:
     questions : mapping of str to tuple of str
         Question to its answers, whose fractions were known.
     quantities : tuple of str
+
+    Examples
+    --------
+    >>> from galvae_affiliated import get_model
+    >>> table = get_model().manifest.density
+    >>> table.n_galaxies > 1000, table.questions['bar']
+    (True, ('yes', 'no'))
     """
 
     n_galaxies: int
@@ -99,6 +127,12 @@ class AdapterTable:
     ----------
     survey : str
     method : str
+
+    Examples
+    --------
+    >>> from galvae_affiliated.models import AdapterTable
+    >>> AdapterTable(survey='HSC', method='coral').survey
+    'HSC'
     """
 
     survey: str
@@ -118,6 +152,13 @@ class ApplicabilityTable:
         p-value below which ``UNLIKE_TRAINING`` is set.
     reason_below : float
         p-value of a statistic below which it is given as a reason.
+
+    Examples
+    --------
+    >>> from galvae_affiliated.models import ApplicabilityTable
+    >>> table = ApplicabilityTable(('asymmetry',), flag_below=0.001, reason_below=0.01)
+    >>> table.statistics
+    ('asymmetry',)
     """
 
     statistics: tuple
@@ -159,6 +200,13 @@ class Manifest:
         SHA-256 of each part.
     content : bytes
         All entries, known or not, as JSON: as they are hashed and written.
+
+    Examples
+    --------
+    >>> from galvae_affiliated import get_model
+    >>> manifest = get_model().manifest
+    >>> manifest.license, manifest.n_latents, list(manifest.questions)[:2]
+    ('BSD-3-Clause', 40, ['smooth-or-featured', 'disk-edge-on'])
     """
 
     name: str

@@ -25,6 +25,15 @@ class GaussianMixture:
     means : (K, D) array
     factors : (K, D, D) array
         Lower triangular: factor times its transpose is the covariance matrix.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated.models import GaussianMixture
+    >>> mixture = GaussianMixture(np.array([0.5, 0.5]), np.array([[-2.0], [2.0]]),
+    ...                           np.ones((2, 1, 1)))
+    >>> mixture.responsibilities([[2.0]]).round(3).tolist()
+    [[0.0, 1.0]]
     """
 
     weights: np.ndarray

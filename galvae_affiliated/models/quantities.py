@@ -22,6 +22,14 @@ class PredictedQuantities:
     names : tuple of str
     units : mapping of str to str
     values, errors : (N, n_names) float arrays
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated.models import PredictedQuantities
+    >>> found = PredictedQuantities(('sersic_n',), {}, np.array([[2.0]]), np.array([[0.4]]))
+    >>> [column.name for column in found.columns()]
+    ['galvae_sersic_n', 'galvae_sersic_n_err']
     """
 
     names: tuple
@@ -64,6 +72,15 @@ def predict_quantities(latents, radius, model, engine):
     ------
     ValueError
         If radii are needed and there are none, or another number of them than of latents.
+
+    Examples
+    --------
+    The packaged model was taught no quantities; ``galvae fit-heads`` teaches them:
+
+    >>> from galvae_affiliated import Engine, get_model
+    >>> from galvae_affiliated.models import predict_quantities
+    >>> model = get_model('with_mass.galvae')  # doctest: +SKIP
+    >>> predict_quantities(latents, radius, model, Engine()).columns()  # doctest: +SKIP
     """
     table = model.manifest.quantities
     inputs = {'latent': np.asarray(latents)}

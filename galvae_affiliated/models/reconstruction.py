@@ -22,6 +22,14 @@ class Reconstruction:
     decoded : (N, 3, grid, grid) float32 array
         Composites of the latents and the pose.
     encoding : `~galvae_affiliated.models.Encoding`
+
+    Examples
+    --------
+    >>> from galvae_affiliated import get_model
+    >>> from galvae_affiliated.models import reconstruct
+    >>> found = reconstruct(get_model().generate(2, random_state=0).images)
+    >>> found.residual.shape, found.encoding.latent.shape
+    ((2, 3, 128, 128), (2, 40))
     """
 
     frames: np.ndarray
@@ -56,6 +64,14 @@ def reconstruct(cutouts, model=None, *, engine=None):
     ------
     ValueError, TypeError
         As `~galvae_affiliated.models.Encoder.encode` raises them.
+
+    Examples
+    --------
+    >>> from galvae_affiliated import get_model
+    >>> from galvae_affiliated.models import reconstruct
+    >>> found = reconstruct(get_model().generate(2, random_state=0).images)
+    >>> found.frames.shape, found.decoded.shape
+    ((2, 3, 128, 128), (2, 3, 128, 128))
     """
     encoder = Encoder(model, engine)
     encoding = encoder.encode(cutouts)

@@ -17,9 +17,9 @@ from galvae_affiliated.models.bundle import ModelBundle
 
 __all__ = ['DEFAULT_MODEL', 'get_model', 'list_models', 'register_model']
 
-DEFAULT_MODEL = 'gz2-sdss-v2'
+DEFAULT_MODEL = 'gz2-sdss-v3'
 # in the wheel: name -> file in galvae_affiliated/data
-PACKAGED = {DEFAULT_MODEL: 'gz2-sdss-v2.galvae', 'gz2-sdss-v1': 'gz2-sdss-v1.galvae'}
+PACKAGED = {name: f'{name}.galvae' for name in (DEFAULT_MODEL, 'gz2-sdss-v2', 'gz2-sdss-v1')}
 # elsewhere: name -> (addresses, sha256 of the file)
 REMOTE = {}
 # of a download: seconds without a byte, and bytes a second that it has to reach by then
@@ -36,6 +36,12 @@ def list_models():
     -------
     names : list of str
         The default first.
+
+    Examples
+    --------
+    >>> from galvae_affiliated import list_models
+    >>> 'gz2-sdss-v1' in list_models()
+    True
     """
     return [*PACKAGED, *REMOTE]
 
@@ -58,6 +64,13 @@ def register_model(name, urls, sha256):
     ------
     ValueError
         If the name is taken, or ``sha256`` is not one.
+
+    Examples
+    --------
+    >>> from galvae_affiliated import get_model, list_models, register_model
+    >>> register_model('my-survey', 'https://example.org/my-survey.galvae', sha256='0' * 64)
+    >>> 'my-survey' in list_models()
+    True
     """
     if name in list_models():
         raise ValueError(f'there is a model {name!r} already')
@@ -83,8 +96,17 @@ def get_model(model=None):
     ------
     ValueError
         If there is neither a model nor a file of this name.
+    TypeError
+        If it is none of these.
     BundleError
         If the file is not a bundle.
+
+    Examples
+    --------
+    >>> from galvae_affiliated import get_model
+    >>> model = get_model('gz2-sdss-v3')
+    >>> model.name, model.n_latents
+    ('gz2-sdss-v3', 40)
     """
     if isinstance(model, ModelBundle):
         return model

@@ -46,6 +46,15 @@ def traverse(latent, along, model=None, *, n_steps=9, extent=3.0, engine=None):
     ------
     ValueError
         If there is no such latent, question or answer, or the galaxy has no latents.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated.models import traverse
+    >>> traverse(np.zeros(40), 'bar=yes', n_steps=5).shape
+    (5, 40)
+    >>> traverse(np.zeros(40), 0, n_steps=3)[:, 0].tolist()
+    [-3.0, 0.0, 3.0]
     """
     model, engine = get_model(model), engine or Engine()
     latent = _one_latent(latent, model)
@@ -90,6 +99,14 @@ def interpolate(first, second, model=None, *, n_steps=9):
     ------
     ValueError
         If the latents are others than the model's, or not finite.
+
+    Examples
+    --------
+    >>> from galvae_affiliated import get_model
+    >>> from galvae_affiliated.models import interpolate
+    >>> first, second = get_model().generate(2, random_state=0).latent
+    >>> interpolate(first, second, n_steps=5).shape
+    (5, 40)
     """
     model = get_model(model)
     if n_steps < 2:

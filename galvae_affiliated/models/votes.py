@@ -31,6 +31,15 @@ class PredictedVotes:
     deviation : dict of str to (N, n_answers) float32 arrays, or None
         Standard deviation of each fraction, from the errors of the latents and
         from how the votes of galaxies with equal latents scatter.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated import Engine, get_model
+    >>> from galvae_affiliated.models import predict_votes
+    >>> votes = predict_votes(np.zeros((2, 40)), get_model(), Engine())
+    >>> votes.fractions['bar'].sum(axis=1).round(3).tolist(), votes.reach['bar'].shape
+    ([1.0, 1.0], (2,))
     """
 
     questions: dict
@@ -210,6 +219,15 @@ def predict_votes(latents, model, engine, *, errors=None, n_samples=0):
     ------
     ValueError
         If ``n_samples`` is less than zero or one, or there are no errors.
+
+    Examples
+    --------
+    >>> from galvae_affiliated import Engine, get_model
+    >>> from galvae_affiliated.models import predict_votes
+    >>> model = get_model()
+    >>> votes = predict_votes(model.generate(2, random_state=0).latent, model, Engine())
+    >>> votes.fractions['bar'].shape
+    (2, 2)
     """
     if n_samples and (n_samples < 2 or errors is None):
         lacking = '' if errors is not None else ' and the latents have no errors'

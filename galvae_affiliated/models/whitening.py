@@ -26,6 +26,15 @@ class Whitening:
     matrix : (D, D) array
         ``(values - mean) @ matrix`` are the coordinates.
     inverse : (D, D) array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated.models import Whitening
+    >>> values = np.random.default_rng(0).normal(3.0, 2.0, (500, 2))
+    >>> whitening = Whitening.fit(values)
+    >>> np.allclose(whitening.back(whitening(values)), values)
+    True
     """
 
     mean: np.ndarray

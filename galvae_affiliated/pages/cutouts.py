@@ -32,6 +32,16 @@ class TableCutouts:
         Which of them belongs to each row of the table; -1 for none.
     model : `~galvae_affiliated.ModelBundle`
     engine : `~galvae_affiliated.Engine`, optional
+
+    Examples
+    --------
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated import get_model
+    >>> from galvae_affiliated.pages import open_table_cutouts
+    >>> images = get_model().generate(3, random_state=0).images
+    >>> cutouts = open_table_cutouts(images, Table({'id': [1, 2, 3]}))
+    >>> [picture.shape for picture in cutouts.pictures([0, 2])]
+    [(128, 128, 3), (128, 128, 3)]
     """
 
     def __init__(self, source, place, model, engine=None):
@@ -142,6 +152,15 @@ def open_table_cutouts(images, table, model=None, *, id_column=None, engine=None
     ------
     ValueError, TypeError, FileNotFoundError
         Naming what is wrong, and what was expected.
+
+    Examples
+    --------
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated import get_model
+    >>> from galvae_affiliated.pages import open_table_cutouts
+    >>> images = get_model().generate(3, random_state=0).images
+    >>> len(open_table_cutouts(images, Table({'id': [1, 2, 3]})))
+    3
     """
     model = get_model(model)
     options = {name: value for name, value in options.items() if value not in (None, False)}

@@ -84,6 +84,18 @@ def write_report(table, path, *, cutouts=None, model=None, map_columns=None, col
         If too few rows can be shown, or the page cannot be as small as it should.
     FileExistsError
         If there is such a file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated import add_latents, get_model
+    >>> from galvae_affiliated.pages import open_table_cutouts, write_report
+    >>> images = get_model().generate(8, random_state=0).images
+    >>> table = add_latents(Table({'id': range(8)}), images)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_report(table, f'{folder}/report.html', cutouts=open_table_cutouts(images, table))
+    8
     """
     for name, value in (('max_points', max_points), ('max_bytes', max_bytes)):
         if value < 1:

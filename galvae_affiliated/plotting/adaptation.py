@@ -23,6 +23,18 @@ def draw_adaptation(model, path):
     ------
     ValueError
         If the model was not adapted.
+
+    Examples
+    --------
+    >>> from galvae_affiliated import get_model
+    >>> from galvae_affiliated.plotting import draw_adaptation
+    >>> draw_adaptation(get_model('both.galvae'), 'both.png')  # doctest: +SKIP
+
+    A model that was not adapted has nothing to draw:
+
+    >>> draw_adaptation(get_model(), 'adapted.png')
+    Traceback (most recent call last):
+    ValueError: gz2-sdss-v3@... was not adapted to another survey; ...
     """
     from matplotlib.figure import Figure
 

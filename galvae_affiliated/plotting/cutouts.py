@@ -28,8 +28,8 @@ def plot_cutouts(cutouts, table=None, model=None, *, engine=None, n_columns=COLU
     engine : `~galvae_affiliated.Engine`, optional
     n_columns : int, optional
         Cutouts a line.
-    axes : array of `~matplotlib.axes.Axes`, optional
-        At least N; None makes a figure.
+    axes : (M,) array of `~matplotlib.axes.Axes`, optional
+        At least N, in any shape; None makes a figure.
 
     Returns
     -------
@@ -39,6 +39,14 @@ def plot_cutouts(cutouts, table=None, model=None, *, engine=None, n_columns=COLU
     ------
     ValueError
         If there are no cutouts, or the numbers of rows or axes differ.
+
+    Examples
+    --------
+    >>> from galvae_affiliated import get_model
+    >>> from galvae_affiliated.plotting import plot_cutouts
+    >>> axes = plot_cutouts(get_model().generate(3, random_state=0).images)
+    >>> axes.shape
+    (1, 3)
     """
     stack, encoder = _opened(cutouts, model, engine)
     if table is not None and len(table) != len(stack):
@@ -82,6 +90,14 @@ def plot_reconstructions(cutouts, model=None, *, engine=None, axes=None):
     ------
     ValueError
         If there are no cutouts, or the axes are others.
+
+    Examples
+    --------
+    >>> from galvae_affiliated import get_model
+    >>> from galvae_affiliated.plotting import plot_reconstructions
+    >>> axes = plot_reconstructions(get_model().generate(3, random_state=0).images)
+    >>> axes.shape
+    (3, 3)
     """
     stack, encoder = _opened(cutouts, model, engine)
     n = len(stack)
@@ -112,8 +128,17 @@ def draw_reconstructions(path, cutouts, model=None, *, engine=None):
     Parameters
     ----------
     path : str or path
-    cutouts, model, engine
+    cutouts, model, engine : object
         See `plot_reconstructions`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from galvae_affiliated import get_model
+    >>> from galvae_affiliated.plotting import draw_reconstructions
+    >>> images = get_model().generate(3, random_state=0).images
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     draw_reconstructions(f'{folder}/decoded.png', images)
     """
     from matplotlib.figure import Figure
 

@@ -50,6 +50,22 @@ def plot_field(images, table, model=None, *, text=None, position_columns=None, a
     ------
     KeyError, ValueError
         If there is no such column, or there are no positions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated import encode_catalog, open_field
+    >>> from galvae_affiliated.plotting import plot_field
+    >>> rng = np.random.default_rng(0)
+    >>> y, x = np.mgrid[:160, :160]
+    >>> light = 5.0 * np.exp(-np.hypot(x - 70, y - 90) / 4)
+    >>> images = {band: light + rng.normal(0.0, 0.02, light.shape) for band in 'grz'}
+    >>> field = open_field(images, unit='nmgy', pixel_scale=0.262)
+    >>> table = encode_catalog(field, Table({'x': [70.0], 'y': [90.0]}))
+    >>> ax = plot_field(field, table)
+    >>> len(ax.images)
+    1
     """
     if text is not None and text not in table.colnames:
         raise KeyError(f'the table has no column {text!r}')

@@ -36,6 +36,14 @@ def check_picture(path):
         If Matplotlib is not installed.
     ValueError
         If it writes no files of this ending.
+
+    Examples
+    --------
+    >>> from galvae_affiliated.plotting import check_picture
+    >>> check_picture('galaxies.png')
+    >>> check_picture('galaxies.fits')
+    Traceback (most recent call last):
+    ValueError: ...
     """
     from galvae_affiliated._optional import check_matplotlib
 
@@ -65,6 +73,16 @@ def gallery_rows(table, *, limit=48):
     Returns
     -------
     rows : (M,) int array
+
+    Examples
+    --------
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated import add_latents, add_morphology, get_model
+    >>> from galvae_affiliated.plotting import gallery_rows
+    >>> images = get_model().generate(4, random_state=0).images
+    >>> table = add_morphology(add_latents(Table({'id': range(4)}), images))
+    >>> gallery_rows(table, limit=3).shape
+    (3,)
     """
     flags = np.asarray(table['galvae_flags'])
     radius = np.ma.filled(np.ma.asarray(table['galvae_radius']), 0.0)
@@ -98,6 +116,20 @@ def draw_gallery(path, cutouts, table, rows, model, *, device='auto', field=None
         The field, for a map with a circle of petroR90 around each.
     positions : (M, 2) array, optional
         Pixels x and y of the galaxies in the field.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated import add_latents, add_morphology, get_model
+    >>> from galvae_affiliated import CutoutStack
+    >>> from galvae_affiliated.plotting import draw_gallery, gallery_rows
+    >>> model = get_model()
+    >>> stack = CutoutStack.from_composites(model.generate(4, random_state=0).images)
+    >>> table = add_morphology(add_latents(Table({'id': range(4)}), stack))
+    >>> rows = gallery_rows(table)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     draw_gallery(f'{folder}/galaxies.png', stack[rows], table, rows, model)
     """
     from matplotlib.figure import Figure
 
@@ -173,6 +205,19 @@ def caption(row, model):
     -------
     text : str
         On up to five lines.
+
+    Examples
+    --------
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated import add_latents, add_morphology, get_model
+    >>> from galvae_affiliated.plotting import caption
+    >>> model = get_model()
+    >>> images = model.generate(1, random_state=0).images
+    >>> table = add_morphology(add_latents(Table({'id': ['J1']}), images))
+    >>> print(caption(table[0], model))
+    row 1
+    smooth ...
+    ...
     """
     lines = [f'row {row.index + 1}']
     if 'id_str' in row.colnames:

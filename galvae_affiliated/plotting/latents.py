@@ -46,6 +46,15 @@ def plot_latent_map(table, *, color=None, columns=None, model=None, n_hexagons=8
         If there is no such column, or there are no latents of this model.
     ValueError
         If fewer than three rows have a place.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated.plotting import plot_latent_map
+    >>> latent = np.random.default_rng(0).normal(size=(200, 40)).astype('f4')
+    >>> table = Table({'galvae_latent': latent})
+    >>> ax = plot_latent_map(table, model='gz2-sdss-v3')
     """
     if color is not None and color not in table.colnames:
         raise KeyError(f'the table has no column {color!r}')

@@ -27,6 +27,12 @@ def elbow(latents, mse):
     References
     ----------
     Satopaa, V. et al. 2011, 31st Int. Conf. on Distributed Computing Systems Workshops, 166.
+
+    Examples
+    --------
+    >>> from galvae_affiliated.plotting import elbow
+    >>> elbow([8, 16, 32, 64], [0.0040, 0.0030, 0.0028, 0.0027])
+    16
     """
     x, y = np.log(np.asarray(latents, dtype=float)), np.asarray(mse, dtype=float)
     if y[0] <= y[-1]:
@@ -45,6 +51,17 @@ def draw_sweep(table, path):
         As `~galvae_affiliated.training.sweep_latents` gives it.
     path : str or path
         Of the picture.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated.plotting import draw_sweep
+    >>> table = Table({'n_latents': [8, 16, 32], 'mse': [0.004, 0.003, 0.0028],
+    ...                'ssim': [0.80, 0.85, 0.86], 'ssim_noiseless': [0.90, 0.90, 0.90],
+    ...                'auc': [0.85, 0.90, 0.91], 'balanced_accuracy': [0.70, 0.80, 0.81]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     draw_sweep(table, f'{folder}/sweep.png')
     """
     from matplotlib.figure import Figure
 

@@ -36,6 +36,15 @@ def plot_votes(row, model=None, *, questions=None, ax=None):
     ------
     KeyError
         If the model has no such question, or the row has no fractions of it.
+
+    Examples
+    --------
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated import add_latents, add_morphology, get_model
+    >>> from galvae_affiliated.plotting import plot_votes
+    >>> images = get_model().generate(4, random_state=0).images
+    >>> table = add_morphology(add_latents(Table({'id': range(4)}), images))
+    >>> ax = plot_votes(table[0], questions=['smooth-or-featured', 'bar'])
     """
     known = get_model(model).questions
     questions = list(known if questions is None else questions)
@@ -105,6 +114,16 @@ def plot_calibration(predicted, observed, *, n_bins=10, label=None, ax=None):
     ------
     ValueError
         If the lengths differ, fractions are not from 0 to 1, or none is left.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated.plotting import plot_calibration
+    >>> rng = np.random.default_rng(0)
+    >>> predicted = rng.random(500)
+    >>> ax = plot_calibration(predicted, rng.binomial(40, predicted) / 40)
+    >>> len(ax.lines) > 0
+    True
     """
     predicted, observed = (floats_of(values) for values in (predicted, observed))
     if predicted.shape != observed.shape or predicted.ndim != 1:

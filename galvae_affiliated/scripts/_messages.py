@@ -21,26 +21,27 @@ def is_interactive():
 
 def print_error(message, code):
     """One line on the standard error stream."""
-    _print_line(f'error: {_one_line(message) or "unknown"}')
+    _print_line(f'error: {one_line(message) or "unknown"}')
     return code
 
 
 def print_warning(message, *_, **__):
-    _print_line(f'warning: {_one_line(message)}')
+    _print_line(f'warning: {one_line(message)}')
 
 
-def print_done(message):
-    """What was done, for a person at a terminal; the output itself is in files."""
-    if is_interactive():
-        print_line(message)
+def print_text(text):
+    """Lines of help of our own, on the standard error stream."""
+    if sys.stderr is not None:
+        print(text, file=sys.stderr)
 
 
 def print_line(message):
     """What was done, for the log of a batch system, too."""
-    _print_line(_one_line(message))
+    _print_line(one_line(message))
 
 
-def _one_line(message):
+def one_line(message):
+    """A message as a line that a terminal can be trusted with, in the words of a shell."""
     words = SHELL_WORDS.sub(_as_option, ' '.join(str(message).split()))
     return words.translate(CONTROL)
 

@@ -10,7 +10,7 @@ from galvae_affiliated.flags import BITS, UNMEASURED
 ROWS = 1 << 20  # flags that are read at a time
 
 
-def summary_line(path, flags, seconds):
+def summary_line(path, flags):
     """
     What a table holds, in one line.
 
@@ -19,8 +19,6 @@ def summary_line(path, flags, seconds):
     path : str or path
     flags : iterable of (N,) int arrays
         The column ``galvae_flags``, in parts.
-    seconds : float
-        That the run took.
 
     Returns
     -------
@@ -34,8 +32,7 @@ def summary_line(path, flags, seconds):
         for name, (bit, _, _) in BITS.items():
             counts[name] += int(np.count_nonzero(part & bit))
     flagged = ', '.join(f'{name} {count}' for name, count in counts.items() if count)
-    return (f'{path}: {n_rows} rows, {measured} measured; flagged: {flagged or "none"}; '
-            f'{seconds:.1f} s')
+    return f'{path}: {n_rows} rows, {measured} measured; flagged: {flagged or "none"}'
 
 
 def written_flags(path):

@@ -4,37 +4,41 @@
 from pathlib import Path
 
 from galvae_affiliated.scripts._common import (
-    add_engine_options,
-    add_model_option,
+    add_model_group,
     add_output_options,
     check_output,
     engine_options,
     is_cutout_set,
 )
-from galvae_affiliated.scripts._messages import print_done
+from galvae_affiliated.scripts._images import add_reading_options, reading_options
 
 MAX_DRAWN = 64  # cutouts of a picture: more are too small to be looked at
 
 
-def add_reconstruct(commands):
-    parser = commands.add_parser(
-        'reconstruct', help='show cutouts beside what the decoder makes of them',
-        description='Original, reconstruction and residual, as a picture (.png) or as images '
-        '(.fits). IMAGE is as for galvae encode.')
+def add_reconstruct(parser):
+    parser.describe(
+        'Original, reconstruction and residual, as a picture (.png) or as images (.fits). IMAGE '
+        'is as for galvae encode.',
+        'galvae reconstruct g.fits r.fits z.fits --bands g,r,z -n 4 -o pairs.png',
+        'galvae reconstruct cutouts.parquet --first 2 -n 3 -o pairs.fits',
+        run=_run_reconstruct)
+    parser.add_argument('images', nargs='+', metavar='IMAGE')
+    group = parser.add_argument_group('which galaxies')
+    group.add_argument('--first', type=int, default=0, metavar='ROW', help='row to begin with')
+    group.add_argument('-n', dest='number', type=int, default=8, metavar='N',
+                       help='how many rows (default 8)')
     _add_image_options(parser, '.png or .fits')
-    parser.add_argument('--first', type=int, default=0, metavar='ROW', help='row to begin with')
-    parser.add_argument('-n', dest='number', type=int, default=8, metavar='N',
-                        help='how many rows (default 8)')
-    parser.set_defaults(run=_run_reconstruct)
 
 
-def add_traverse(commands):
-    parser = commands.add_parser(
-        'traverse', help='draw what a latent, or an answer such as "barred", changes',
-        description='A film strip (.png) or a film (.gif) of the decoder, from the latents of a '
-        'galaxy. IMAGE is as for galvae encode.')
-    _add_image_options(parser, '.png or .gif')
-    add = parser.add_argument
+def add_traverse(parser):
+    parser.describe(
+        'A film strip (.png) or a film (.gif) of the decoder, from the latents of a galaxy. '
+        'IMAGE is as for galvae encode.',
+        'galvae traverse g.fits r.fits z.fits --bands g,r,z --along bar=yes -o barred.gif',
+        'galvae traverse cutouts.parquet --row 2 --to 4 -o between.png',
+        run=_run_traverse)
+    parser.add_argument('images', nargs='+', metavar='IMAGE')
+    add = parser.add_argument_group('what is drawn').add_argument
     add('--row', type=int, default=0, metavar='ROW', help='the galaxy (default the first)')
     add('--along', metavar='WHAT', help='number of a latent, or QUESTION=ANSWER such as bar=yes, '
         'whose other questions are held')
@@ -42,25 +46,16 @@ def add_traverse(commands):
     add('--steps', type=int, default=9, metavar='N', help='pictures (default 9)')
     add('--extent', type=float, default=3.0, metavar='L',
         help='how far to go each way, in units of the latents (default 3)')
-    parser.set_defaults(run=_run_traverse)
+    _add_image_options(parser, '.png or .gif')
 
 
 def _add_image_options(parser, endings):
-    add = parser.add_argument
-    add('images', nargs='+', metavar='IMAGE')
     add_output_options(parser, 'OUT', f'file to write, {endings}')
-    for option, metavar, text in (
-            ('--bands', None, 'names of the bands in the order of the images, such as g,r,z'),
-            ('--catalog', 'CAT', 'table of the sources; they are detected without one'),
-            ('--radius', 'NAME', 'column of petroR90'),
-            ('--unit', 'UNIT', "flux unit, in place of the header's"),
-            ('--rendering', 'NAME', 'how the cutouts enter the model')):
-        add(option, metavar=metavar, help=text)
-    add('--zero-point', type=float, metavar='MAG', help='AB magnitude of one count')
-    add('--pixel-scale', type=float, metavar='ARCSEC', help='side of a pixel')
-    add('--already-scaled', action='store_true', help="cutouts are at the model's scale already")
-    add_model_option(parser)
-    add_engine_options(parser)
+    add_reading_options(parser.add_argument_group('how the images are read'))
+    add = parser.add_argument_group('sources of a field').add_argument
+    add('--catalog', metavar='CAT', help='table of the sources; they are detected without one')
+    add('--radius', metavar='NAME', help='column of petroR90')
+    add_model_group(parser, engine=True)
 
 
 def _run_reconstruct(options):
@@ -84,7 +79,7 @@ def _run_reconstruct(options):
             from galvae_affiliated.tables.drawings import write_reconstruction
 
             write_reconstruction(reconstruct(stack, model, engine=engine), unfinished, model)
-    print_done(f'{len(stack)} cutouts written to {options.output}')
+    return f'{options.output}: {len(stack)} cutouts'
 
 
 def _run_traverse(options):
@@ -109,7 +104,7 @@ def _run_traverse(options):
     pictures = encoder.decode(latents, pose[None].repeat(len(latents), axis=0))
     with replacing(options.output) as unfinished:
         (write_strip if kind == '.png' else write_film)(pictures, unfinished)
-    print_done(f'{len(pictures)} pictures written to {options.output}')
+    return f'{options.output}: {len(pictures)} pictures'
 
 
 def _check_drawing(options, endings):
@@ -142,27 +137,23 @@ def _code(source, encoder, row):
 
 def _open_cutouts(options, model):
     """The `~galvae_affiliated.cutouts.CutoutSource` of the images."""
-    images = options.images
+    images, reading = options.images, reading_options(options)
     if is_cutout_set(images):
         for name in ('catalog', 'radius'):
             if getattr(options, name):
                 raise ValueError(f'--{name} goes with images of a field, not with a set of cutouts')
         from galvae_affiliated.cutouts.sets import open_cutout_set
 
-        return open_cutout_set(
-            images[0], model.frame, bands=options.bands, unit=options.unit,
-            zero_point=options.zero_point, pixel_scale=options.pixel_scale,
-            already_scaled=options.already_scaled, rendering=options.rendering)
-    if options.already_scaled:
+        return open_cutout_set(images[0], model.frame, **reading)
+    if reading.pop('already_scaled'):
         raise ValueError('--already-scaled goes with a set of cutouts, not with images of a field')
     from galvae_affiliated.catalog import open_cutouts
     from galvae_affiliated.tables.files import read_catalog
 
     catalog = None if options.catalog is None else read_catalog(options.catalog)
     source, _ = open_cutouts(
-        images[0] if len(images) == 1 else images, catalog, model.frame, bands=options.bands,
-        unit=options.unit, zero_point=options.zero_point, pixel_scale=options.pixel_scale,
-        radius=options.radius, rendering=options.rendering)
+        images[0] if len(images) == 1 else images, catalog, model.frame, radius=options.radius,
+        **reading)
     return source
 
 

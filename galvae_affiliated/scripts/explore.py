@@ -4,13 +4,12 @@
 from pathlib import Path
 
 from galvae_affiliated.scripts._common import (
-    add_device_option,
+    add_model_group,
     add_model_option,
     add_output_options,
-    add_overwrite_option,
     check_output,
 )
-from galvae_affiliated.scripts._messages import print_done
+from galvae_affiliated.scripts._images import add_reading_options, reading_options
 
 # of what the modules of the exploration know; they are not imported before they are needed
 OUTLIER_METHODS = ('density', 'neighbor', 'mixture', 'isolation-forest', 'mahalanobis',
@@ -18,31 +17,36 @@ OUTLIER_METHODS = ('density', 'neighbor', 'mixture', 'isolation-forest', 'mahala
 METRICS = ('errors', 'white', 'standard')
 CLUSTER_METHODS = ('mixture', 'hdbscan')
 MAP_METHODS = ('pca', 'tsne', 'umap')
+READING = ('bands', 'unit', 'pixel_scale', 'rendering')  # of an image that galaxies are to be like
 
 
-def add_outliers(commands):
-    parser = commands.add_parser(
-        'outliers', help='score how odd each galaxy of a table is',
-        description='Adds galvae_outlier_score, a p-value, a rank and reasons to a table that '
-        'galvae encode wrote, and prints the oddest galaxies.')
-    add = parser.add_argument
-    _add_table_options(parser, 'the scores')
-    add('--method', choices=OUTLIER_METHODS, default='density',
-        help='how latents are compared (default density)')
+def add_outliers(parser):
+    parser.describe(
+        'Adds galvae_outlier_score, a p-value, a rank and reasons to a table that galvae encode '
+        'wrote, and prints the oddest galaxies.',
+        'galvae outliers table.fits -o odd.fits',
+        'galvae outliers table.fits --method mahalanobis -n 3 -o odd.parquet',
+        run=_run_outliers)
+    add = parser.add_argument_group('how').add_argument
+    add('--method', choices=OUTLIER_METHODS, default='density', metavar='METHOD',
+        help=f'how latents are compared: {", ".join(OUTLIER_METHODS)} (default density)')
     add('--latents-only', action='store_true',
         help='leave the predicted votes for something odd out of the score')
     add('--reference', metavar='TABLE',
         help='galaxies to compare with; those of the table itself if left out')
     add('-n', type=int, default=10, metavar='N', help='how many to print (default 10)')
-    parser.set_defaults(run=_run_outliers)
+    _add_table_options(parser, 'the scores')
 
 
-def add_similar(commands):
-    parser = commands.add_parser(
-        'similar', help='find the galaxies of a table that are most like one',
-        description='Prints, or writes, the nearest galaxies in the space of latents.')
-    add = parser.add_argument
-    add('table', metavar='TABLE', help='as galvae encode wrote it')
+def add_similar(parser):
+    parser.describe(
+        'Prints, or writes, the nearest galaxies in the space of latents.',
+        'galvae similar table.fits --like 3',
+        "galvae similar table.fits --like 3 -n 5 --where 'something-odd_yes_fraction < 0.5' "
+        '-o like.fits',
+        run=_run_similar)
+    parser.add_argument('table', metavar='TABLE', help='as galvae encode wrote it')
+    add = parser.add_argument_group('how').add_argument
     add('--like', required=True, metavar='ROW|ID|IMAGE',
         help='an identifier, a row from 0, or the file of an image: a picture, or a FITS cutout')
     add('-n', type=int, default=20, metavar='N', help='how many to find (default 20)')
@@ -54,52 +58,45 @@ def add_similar(commands):
     add('--index', metavar='FILE',
         help='for tables larger than memory: the index is read from this file, and is made of '
         'a Parquet table where there is none')
-    add('-o', '--output', metavar='OUT', help='table to write; printed if left out')
-    add_overwrite_option(parser, 'OUT')
-    group = parser.add_argument_group('image', 'how to read it, as for galvae encode')
-    add = group.add_argument
-    add('--pixel-scale', type=float, metavar='ARCSEC',
-        help='side of a pixel: the galaxy is measured')
-    add('--rendering', metavar='NAME', help='how the image enters the model')
-    add('--bands', help='names of the bands of a FITS cutout, such as g,r,z')
-    add('--unit', help="flux unit, in place of the header's")
-    add_device_option(group)
-    add_model_option(parser)
-    parser.set_defaults(run=_run_similar)
+    add_output_options(parser, 'OUT', 'table to write; printed if left out', required=False)
+    add_reading_options(parser.add_argument_group('image', 'how it is read'), READING)
+    add_model_group(parser)
 
 
-def add_clusters(commands):
-    parser = commands.add_parser(
-        'clusters', help='divide the galaxies of a table into kinds that are stable',
-        description='Adds galvae_cluster and its probability, and prints the kinds. None at '
-        'all is an answer.')
-    add = parser.add_argument
-    _add_table_options(parser, 'the kinds')
+def add_clusters(parser):
+    parser.describe(
+        'Adds galvae_cluster and its probability, and prints the kinds. None at all is an '
+        'answer.',
+        'galvae clusters table.fits -o kinds.fits',
+        'galvae clusters table.fits --n-clusters 3 -o kinds.parquet',
+        run=_run_clusters)
+    add = parser.add_argument_group('how').add_argument
     add('--method', choices=CLUSTER_METHODS, default='mixture',
         help='Gaussians that describe the galaxies best (default), or regions of high density')
     add('--n-clusters', type=int, metavar='N',
         help='number of Gaussians; the most stable one if left out')
-    parser.set_defaults(run=_run_clusters)
+    _add_table_options(parser, 'the kinds')
 
 
-def add_map(commands):
-    parser = commands.add_parser(
-        'map', help='give each galaxy of a table a place next to similar ones',
-        description='Adds galvae_map_x and galvae_map_y.')
-    add = parser.add_argument
-    _add_table_options(parser, 'the places')
+def add_map(parser):
+    parser.describe(
+        'Adds galvae_map_x and galvae_map_y.',
+        'galvae map table.fits --save pca.map -o map.fits',
+        'galvae map table.fits --on pca.map -o again.fits',
+        run=_run_map)
+    add = parser.add_argument_group('how').add_argument
     add('--method', choices=MAP_METHODS,
         help="the two main directions (pca, default), or a layout: the extras 'map' and 'umap'")
     add('--save', metavar='MAP', help='file to keep the map in')
     add('--on', metavar='MAP', help='place the galaxies on a map that was kept')
-    parser.set_defaults(run=_run_map)
+    _add_table_options(parser, 'the places')
 
 
 def _add_table_options(parser, what):
     parser.add_argument('table', metavar='TABLE', help='as galvae encode wrote it')
     add_output_options(parser, 'OUT', f'table to write, with {what}',
                        'OUT, and columns of the same names')
-    add_model_option(parser)
+    add_model_option(parser.add_argument_group('model'))
 
 
 def _read_table(options, *more):
@@ -133,7 +130,7 @@ def _run_outliers(options):
     for row, name in zip(rows, read_identifiers(table, rows=rows)):
         score, reason = (table[f'galvae_outlier_{key}'][row] for key in ('score', 'reason'))
         print(f'{name}  {score:.2f}  {reason}')
-    print_done(f'{n_rows} rows written to {options.output}')
+    return f'{options.output}: {n_rows} rows'
 
 
 def _run_similar(options):
@@ -149,8 +146,8 @@ def _run_similar(options):
     found = index.query(_liked(options, index), options.n, where=options.where)
     if options.output is None:
         print('\n'.join(found.pformat(max_lines=-1, max_width=-1)))
-    else:
-        print_done(f'{write_table(found, options.output)} rows written to {options.output}')
+        return None
+    return f'{options.output}: {write_table(found, options.output)} rows'
 
 
 def _open_index(options):
@@ -179,10 +176,9 @@ def _liked(options, index):
     if is_image(options.like):
         model = get_model(options.model or index.model_id.partition('@')[0])
         index.check_model(model)
-        keywords = {name: getattr(options, name)
-                    for name in ('pixel_scale', 'rendering', 'bands', 'unit')}
         return encode_image(options.like, model, engine=Engine(device=options.device),
-                            already_scaled=options.pixel_scale is None, **keywords)
+                            already_scaled=options.pixel_scale is None,
+                            **reading_options(options, READING))
     try:
         return index.find(options.like)
     except KeyError as error:
@@ -206,7 +202,7 @@ def _run_clusters(options):
         print(f'kind {kind}: {n_members} galaxies, stability {stable:.2f}; {typical}')
     n_none = int(np.ma.getmaskarray(table['galvae_cluster']).sum())
     print(f'no kind: {n_none} galaxies')
-    print_done(f'{n_rows} rows written to {options.output}')
+    return f'{options.output}: {n_rows} rows'
 
 
 def _run_map(options):
@@ -226,4 +222,4 @@ def _run_map(options):
     table = add_places(table, options.model, fitted=fitted, overwrite=options.overwrite)
     if options.save:
         fitted.save(options.save, overwrite=options.overwrite)
-    print_done(f'{write_table(table, options.output)} rows written to {options.output}')
+    return f'{options.output}: {write_table(table, options.output)} rows'

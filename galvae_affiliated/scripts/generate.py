@@ -2,25 +2,22 @@
 """``galvae generate``."""
 
 from galvae_affiliated.scripts._common import (
-    add_engine_options,
-    add_model_option,
+    add_model_group,
     add_output_options,
     check_output,
     engine_options,
     parse_pairs,
 )
-from galvae_affiliated.scripts._messages import print_done
 
 
-def add_generate(commands):
-    parser = commands.add_parser(
-        'generate', help='draw galaxies that nobody saw',
-        description='Draw latents from the density of those of the training galaxies, and decode '
-        'them.')
-    add = parser.add_argument
+def add_generate(parser):
+    parser.describe(
+        'Draw latents from the density of those of the training galaxies, and decode them.',
+        'galvae generate -n 16 -o gallery.png',
+        'galvae generate -n 9 --answers bar=yes --random-state 1 -o barred.fits',
+        run=_run_generate)
+    add = parser.add_argument_group('what is drawn').add_argument
     add('-n', dest='number', type=int, default=64, metavar='N', help='how many (default 64)')
-    add_output_options(parser, 'OUT', 'a sheet (.png), images with latents (.fits), or a set of '
-                       'cutouts with latents (.parquet)')
     add('--answers', default='', metavar='QUESTION=ANSWER,...',
         help='what the heads of the model are to say of them, such as bar=yes')
     add('--quantities', default='', metavar='NAME=VALUE,...',
@@ -30,9 +27,9 @@ def add_generate(commands):
     add('--temperature', type=float, default=1.0, metavar='T',
         help='below 1, galaxies are more typical (default 1)')
     add('--random-state', type=int, metavar='SEED', help='the same number, the same galaxies')
-    add_model_option(parser)
-    add_engine_options(parser)
-    parser.set_defaults(run=_run_generate)
+    add_output_options(parser, 'OUT', 'a sheet (.png), images with latents (.fits), or a set of '
+                       'cutouts with latents (.parquet)')
+    add_model_group(parser, engine=True)
 
 
 def _run_generate(options):
@@ -52,7 +49,7 @@ def _run_generate(options):
         quantities=quantities, radius=options.radius, temperature=options.temperature,
         engine=Engine(**engine_options(options)))
     write_generated(batches, options.number, options.output, model, overwrite=options.overwrite)
-    print_done(f'{options.number} galaxies written to {options.output}')
+    return f'{options.output}: {options.number} galaxies'
 
 
 def _number(name, text):

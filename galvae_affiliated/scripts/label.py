@@ -4,25 +4,22 @@
 from pathlib import Path
 
 from galvae_affiliated.scripts._common import (
-    add_device_option,
-    add_model_option,
+    add_model_group,
     add_output_options,
     check_output,
 )
 from galvae_affiliated.scripts._cutouts import add_cutout_options, open_cutouts
-from galvae_affiliated.scripts._messages import print_done
 
 
-def add_label(commands):
-    parser = commands.add_parser(
-        'label', help='say of galaxies whether they are interesting, and find more such',
-        description='A page on this machine alone shows galaxies in the order of what it wants '
-        'to know, and learns after every ten answers. Each answer is kept at once: the same '
-        'command goes on where it was, however it ended.')
-    add = parser.add_argument
-    add('table', metavar='TABLE', help='as galvae encode wrote it')
-    add_output_options(parser, 'OUT', 'table to write, with galvae_search_score and '
-                       'galvae_search_answer', 'OUT')
+def add_label(parser):
+    parser.describe(
+        'A page on this machine alone shows galaxies in the order of what it wants to know, and '
+        'learns after every ten answers. Each answer is kept at once: the same command goes on '
+        'where it was, however it ended.',
+        'galvae label table.fits --images g.fits r.fits z.fits --bands g,r,z -o labelled.fits',
+        run=_run_label)
+    parser.add_argument('table', metavar='TABLE', help='as galvae encode wrote it')
+    add = parser.add_argument_group('search').add_argument
     add('--answers', metavar='FILE',
         help='where the answers are kept; OUT with the ending .answers.jsonl if left out')
     add('--like', metavar='ID,...', help='identifiers of such galaxies as are sought')
@@ -32,10 +29,10 @@ def add_label(commands):
     add('--no-browser', action='store_true', help='print the address alone')
     add('--scores-only', action='store_true',
         help='write the table from the answers that there are, without a page')
+    add_output_options(parser, 'OUT', 'table to write, with galvae_search_score and '
+                       'galvae_search_answer', 'OUT')
     add_cutout_options(parser)
-    add_model_option(parser)
-    add_device_option(parser)
-    parser.set_defaults(run=_run_label)
+    add_model_group(parser)
 
 
 def _run_label(options):
@@ -55,9 +52,8 @@ def _run_label(options):
                           model=options.model)
     if not options.scores_only:
         _show(search, options)
-    write_table(search.add_score(overwrite=True), options.output)
-    print_done(f'{len(search.answers)} answers kept in {answers}; scores written to '
-               f'{options.output}')
+    n_rows = write_table(search.add_score(overwrite=True), options.output)
+    return f'{options.output}: {n_rows} rows; {len(search.answers)} answers kept in {answers}'
 
 
 def _plain_score(table, model):

@@ -2,21 +2,23 @@
 """``galvae info``, ``models`` and ``doctor``."""
 
 
-def add_info(commands):
-    parser = commands.add_parser('info', help='print the card of a model')
+def add_info(parser):
+    parser.describe('What a model is, what it was trained on, and how well it does.',
+                    'galvae info', 'galvae info gz2-sdss-v1 --json', run=_run_info)
     parser.add_argument('model', nargs='?', help='name or file; the default model if left out')
     parser.add_argument('--json', action='store_true', help='the whole manifest')
-    parser.set_defaults(run=_run_info)
 
 
-def add_models(commands):
-    parser = commands.add_parser('models', help='list the models')
-    parser.set_defaults(run=_run_models)
+def add_models(parser):
+    parser.describe('The models that are known by name, the default first: which images each '
+                    'takes best, and what it predicts. galvae info has the whole card.',
+                    'galvae models', run=_run_models)
 
 
-def add_doctor(commands):
-    parser = commands.add_parser('doctor', help='report what this installation can do')
-    parser.set_defaults(run=_run_doctor)
+def add_doctor(parser):
+    parser.describe('Versions, threads, GPUs, and whether the default model gives on each device '
+                    'what it should. A machine without a GPU is healthy.',
+                    'galvae doctor', run=_run_doctor)
 
 
 def _run_info(options):
@@ -28,10 +30,16 @@ def _run_info(options):
 
 
 def _run_models(options):
-    from galvae_affiliated.models.registry import DEFAULT_MODEL, list_models
+    from galvae_affiliated.models import registry
+    from galvae_affiliated.models.card import model_lines
 
-    for name in list_models():
-        print(name, '(default)' if name == DEFAULT_MODEL else '')
+    for name in registry.list_models():
+        default = ' (default)' if name == registry.DEFAULT_MODEL else ''
+        if name in registry.REMOTE:
+            print(f'{name}{default}: downloaded when it is first asked for')
+            continue
+        first, *more = model_lines(registry.get_model(name))
+        print(f'{name}{default}: {first}', *(f'    {line}' for line in more), sep='\n')
 
 
 def _run_doctor(options):

@@ -4,23 +4,24 @@
 from pathlib import Path
 
 from galvae_affiliated.scripts._common import (
-    add_device_option,
-    add_model_option,
+    add_model_group,
     add_output_options,
     check_output,
+    parse_names,
 )
 from galvae_affiliated.scripts._cutouts import add_cutout_options, open_cutouts
-from galvae_affiliated.scripts._messages import is_interactive, print_done
+from galvae_affiliated.scripts._messages import is_interactive
 
 
-def add_report(commands):
-    parser = commands.add_parser(
-        'report', help='show a table with latents as one page for a browser',
-        description='One file that needs no network: a map of the latents with cutouts, odd and '
-        'similar galaxies, votes, flags, and where all of it is from.')
-    add = parser.add_argument
-    add('table', metavar='TABLE', help='as galvae encode wrote it')
+def add_report(parser):
+    parser.describe(
+        'One file that needs no network: a map of the latents with cutouts, odd and similar '
+        'galaxies, votes, flags, and where all of it is from.',
+        'galvae report table.fits --images g.fits r.fits z.fits --bands g,r,z -o table.html',
+        run=_run_report)
+    parser.add_argument('table', metavar='TABLE', help='as galvae encode wrote it')
     add_output_options(parser, 'HTML', 'page to write')
+    add = parser.add_argument_group('what is shown').add_argument
     add('--title', help='of the page')
     add('--map-columns', metavar='A,B',
         help='coordinates of the map; those of galvae map, or principal components, if left out')
@@ -31,9 +32,7 @@ def add_report(commands):
         help='size of the page, by which the pictures are made smaller (default 20)')
     add('--n-gallery', type=int, default=24, metavar='N', help='odd galaxies (default 24)')
     add_cutout_options(parser)
-    add_model_option(parser)
-    add_device_option(parser)
-    parser.set_defaults(run=_run_report)
+    add_model_group(parser)
 
 
 def _run_report(options):
@@ -48,13 +47,9 @@ def _run_report(options):
     model = read_latents(table, options.model).model
     n_points = write_report(
         table, options.output, cutouts=open_cutouts(options, table, model), model=model,
-        map_columns=_names(options.map_columns), columns=_names(options.columns),
+        map_columns=parse_names(options.map_columns), columns=parse_names(options.columns),
         id_column=options.id_column, max_points=options.max_points,
         max_bytes=int(1e6 * options.max_megabytes), n_gallery=options.n_gallery,
         title=options.title or f'Report of {Path(options.table).name}',
         source=Path(options.table).name, overwrite=options.overwrite, progress=is_interactive())
-    print_done(f'{n_points} rows shown in {options.output}')
-
-
-def _names(text):
-    return None if text is None else [name.strip() for name in text.split(',')]
+    return f'{options.output}: {n_points} rows shown'

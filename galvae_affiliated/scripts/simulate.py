@@ -3,33 +3,36 @@
 
 from pathlib import Path
 
-from galvae_affiliated.scripts._common import add_device_option, add_model_option, parse_pairs
-from galvae_affiliated.scripts._messages import print_done
+from galvae_affiliated.scripts._common import add_model_group, parse_names, parse_pairs
 
 
-def add_simulate(commands):
-    parser = commands.add_parser(
-        'simulate', help='draw galaxies of a model into images of a field',
-        description='A FITS image a band, in nanomaggies with a WCS, and a table of the truth.')
-    add = parser.add_argument
-    add('-o', '--output', required=True, metavar='FOLDER',
+def add_simulate(parser):
+    parser.describe(
+        "A FITS image a band, in nanomaggies with a WCS, and a table of the truth; needs the "
+        "'simulate' extra.",
+        'galvae simulate -n 20 --shape 400,400 --bands g,r,z --random-state 1 -o simulated',
+        'galvae simulate --catalog sources.fits --shape 500,500 --answers bar=yes -o barred',
+        run=_run_simulate)
+    parser.add_argument_group('output').add_argument(
+        '-o', '--output', required=True, metavar='FOLDER',
         help='folder to make, with <band>.fits and truth.fits')
+    add = parser.add_argument_group('galaxies').add_argument
     add('--catalog', metavar='CAT', help='table with x, y, mag and petro_r90 (arcsec)')
     add('-n', dest='number', type=int, metavar='N',
         help='random galaxies, without a catalogue (default 100)')
+    add('--answers', default='', metavar='QUESTION=ANSWER,...',
+        help='what the heads of the model are to say of the galaxies')
+    add('--random-state', type=int, metavar='SEED', help='the same number, the same field')
+    add = parser.add_argument_group('images').add_argument
     add('--shape', default='1000,1000', metavar='NY,NX', help='pixels (default 1000,1000)')
     add('--pixel-scale', type=float, default=0.262, metavar='ARCSEC',
         help='side of a pixel (default 0.262)')
     add('--psf-fwhm', type=float, default=1.2, metavar='ARCSEC', help='seeing (default 1.2)')
     add('--noise', type=float, default=0.01, metavar='NMGY',
         help='standard deviation of a pixel in nanomaggies (default 0.01)')
-    add('--bands', help="bands of one of the model's renderings of flux, such as g,r,z")
-    add('--answers', default='', metavar='QUESTION=ANSWER,...',
-        help='what the heads of the model are to say of the galaxies')
-    add('--random-state', type=int, metavar='SEED', help='the same number, the same field')
-    add_model_option(parser)
-    add_device_option(parser)
-    parser.set_defaults(run=_run_simulate)
+    add('--bands', metavar='NAMES',
+        help="bands of one of the model's renderings of flux, such as g,r,z")
+    add_model_group(parser)
 
 
 def _run_simulate(options):
@@ -50,12 +53,12 @@ def _run_simulate(options):
     field = simulate_field(
         catalog, options.model, shape=shape, pixel_scale=options.pixel_scale,
         psf_fwhm=options.psf_fwhm, noise=options.noise,
-        bands=options.bands.split(',') if options.bands else None,
+        bands=parse_names(options.bands or None),
         answers=parse_pairs(options.answers, '--answers'), random_state=options.random_state,
         engine=Engine(device=options.device))
     folder.mkdir(parents=True)
     write_field(field, folder)
-    print_done(f'{len(field.truth)} galaxies in {len(field.images)} bands written to {folder}')
+    return f'{folder}: {len(field.truth)} galaxies in {len(field.images)} bands'
 
 
 def _shape(text):

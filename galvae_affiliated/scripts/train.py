@@ -13,54 +13,57 @@ from galvae_affiliated.scripts._common import (
     check_output,
     is_cutout_set,
 )
+from galvae_affiliated.scripts._images import add_reading_options
 from galvae_affiliated.scripts._messages import is_interactive
 from galvae_affiliated.tables.files import read_catalog
 
 
-def add_train(commands):
-    parser = commands.add_parser(
-        'train', help='train a model on your own galaxies',
-        description="Train the model that CONFIG describes; needs the 'train' extra. A run that "
-        'was killed goes on where its last checkpoint is.')
-    add = parser.add_argument
-    add('config', metavar='CONFIG.toml')
-    add_output_options(parser, 'MODEL.galvae', 'the model')
+def add_train(parser):
+    parser.describe(
+        "Train the model that CONFIG describes; needs the 'train' extra. A run that was killed "
+        'goes on where its last checkpoint is.',
+        'galvae train mine.toml -o mine.galvae',
+        'galvae train mine.toml -o named.galvae --name spirals --license CC-BY-4.0',
+        run=_run_train)
+    parser.add_argument('config', metavar='CONFIG.toml')
+    add = add_output_options(parser, 'MODEL.galvae', 'the model').add_argument
     add('--run', dest='folder', metavar='FOLDER',
         help='of checkpoints and logs; MODEL.run beside MODEL.galvae if left out')
     add('--name', help="of the model; the output file's if left out")
     add('--license', default='not stated', help='of the model, for its card')
     add('--description', default='', help='one line for its card')
-    parser.set_defaults(run=_run_train)
 
 
-def add_sweep(commands):
-    parser = commands.add_parser(
-        'sweep', help='train models with several numbers of latents and compare them',
-        description='Train what CONFIG describes with each number of latents, measure on the '
-        "galaxies held out, and name the elbow; needs the 'train' and 'plot' extras.")
+def add_sweep(parser):
+    parser.describe(
+        'Train what CONFIG describes with each number of latents, measure on the galaxies held '
+        "out, and name the elbow; needs the 'train' and 'plot' extras.",
+        'galvae sweep mine.toml --latents 2,8 --folder sweep', run=_run_sweep)
     parser.add_argument('config', metavar='CONFIG.toml')
     parser.add_argument('--latents', required=True, metavar='N,N,...',
                         help='such as 5,10,20,40,80')
     parser.add_argument('--folder', required=True, help='for the runs, sweep.ecsv and sweep.png')
     add_overwrite_option(parser, 'sweep.ecsv and sweep.png')
-    parser.set_defaults(run=_run_sweep)
 
 
-def add_fit_heads(commands):
-    parser = commands.add_parser(
-        'fit-heads', help='teach a model your own labels, on the latents that it has',
-        description='Fit what predicts vote fractions, classes or numbers from the latents of '
-        "MODEL, whose encoder stays as it is; needs the 'train' extra. LABELS is a table with an "
-        'identifier a row, or a Parquet set that holds the cutouts too.')
-    add = parser.add_argument
-    add('model', metavar='MODEL', help='name or file')
-    add('labels', metavar='LABELS')
-    add_output_options(parser, 'NEW.galvae', 'the new model')
-    add('--latents', metavar='TABLE', help='what galvae encode wrote, with id_str; the cutouts of '
-        'LABELS are encoded without it')
-    add('--already-scaled', action='store_true',
-        help="the cutouts of LABELS are at the model's scale already")
-    add_device_option(parser)
+def add_fit_heads(parser):
+    parser.describe(
+        'Fit what predicts vote fractions, classes or numbers from the latents of MODEL, whose '
+        "encoder stays as it is; needs the 'train' extra. LABELS is a table with an identifier a "
+        'row, or a Parquet set that holds the cutouts too.',
+        'galvae fit-heads gz2-sdss-v3 galaxies.parquet --already-scaled --class-column kind '
+        '-o kinds.galvae',
+        run=_run_fit_heads)
+    parser.add_argument('model', metavar='MODEL', help='name or file')
+    parser.add_argument('labels', metavar='LABELS')
+    group = add_output_options(parser, 'NEW.galvae', 'the new model')
+    group.add_argument('--name', help="of the new model; the output file's if left out")
+    group = parser.add_argument_group('latents')
+    group.add_argument('--latents', metavar='TABLE', help='what galvae encode wrote, with '
+                       'id_str; the cutouts of LABELS are encoded without it')
+    add_reading_options(group, ('already_scaled',))
+    add_device_option(group)
+    add = parser.add_argument_group('labels').add_argument
     add('--id-column', default='id_str', metavar='NAME', help='of LABELS (default id_str)')
     add('--questions', default='gz2', metavar='TREE',
         help="'gz2' (default), or a TOML file of [questions]")
@@ -76,11 +79,10 @@ def add_fit_heads(commands):
     add('--labels-are-training-set', action='store_true',
         help='LABELS are those that MODEL was trained on; the galaxies it held out calibrate the '
         'heads')
+    add = parser.add_argument_group('heads').add_argument
     add('--head', default='auto', metavar='KIND',
         help='auto (default), network, dirichlet, logistic or forest')
     add('--n-volunteers', type=int, default=40, metavar='N', help='who see a galaxy (default 40)')
-    add('--name', help="of the new model; the output file's if left out")
-    parser.set_defaults(run=_run_fit_heads)
 
 
 def _run_train(options):
@@ -97,7 +99,7 @@ def _run_train(options):
                         license=options.license, description=options.description)
     if model is not None:
         model.write(output, overwrite=options.overwrite)
-        print(model.id, 'written to', output)
+    return None if model is None else f'{output}: {model.id}'
 
 
 def _run_sweep(options):
@@ -120,7 +122,8 @@ def _run_sweep(options):
     found = f'elbow at {best} latents'
     if best is None:
         found = 'no elbow: more latents do not lower the error'
-    print(f'{found}; figure in {folder / "sweep.png"}')
+    print(found)
+    return f'{folder}: {len(table)} models; sweep.ecsv, sweep.png'
 
 
 def _run_fit_heads(options):
@@ -154,7 +157,7 @@ def _run_fit_heads(options):
     model.write(output, overwrite=options.overwrite)
     for key, value in about.items():
         print(f'{key:24s} {format_value(value)}')
-    print(model.id, 'written to', output)
+    return f'{output}: {model.id}'
 
 
 def _read_config(path):

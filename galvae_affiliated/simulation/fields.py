@@ -35,6 +35,13 @@ class SimulatedField:
     wcs : `~astropy.wcs.WCS`
     truth : `~astropy.table.QTable`
         A row a galaxy: its place, magnitudes, radius, and the latents that it was drawn from.
+
+    Examples
+    --------
+    >>> from galvae_affiliated.simulation import simulate_field
+    >>> field = simulate_field(3, shape=(150, 200), random_state=1)
+    >>> sorted(field.images), field.wcs.naxis, len(field.truth)
+    (['g', 'i', 'r'], 2, 3)
     """
 
     images: dict
@@ -95,6 +102,16 @@ def simulate_field(catalog, model=None, *, shape, pixel_scale=0.262, psf_fwhm=1.
         If a column lacks, a number is none, or the model cannot draw.
     ModuleNotFoundError
         Without GalSim, which is in the extra ``simulate``.
+
+    Examples
+    --------
+    >>> from galvae_affiliated import encode_catalog
+    >>> from galvae_affiliated.simulation import simulate_field
+    >>> field = simulate_field(3, shape=(150, 200), random_state=1)
+    >>> table = encode_catalog(field.images, field.truth['x', 'y', 'petro_r90'], unit='nmgy',
+    ...                        pixel_scale=0.262)
+    >>> len(table)
+    3
     """
     check_galsim()
     model, engine = get_model(model), engine or Engine()

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-__all__ = ['flux_rendering', 'surface_brightness']
+__all__ = ['flux_rendering', 'surface_brightness', 'unrendered']
 
 EDGE = 0.92  # of the radius of the circle that is decoded: the sky's level is measured outside
 LEAST = 1e-6  # of a composite's level
@@ -44,11 +44,7 @@ def flux_rendering(model, bands=None):
 
 def surface_brightness(composites, rendering):
     """
-    Undo the arcsinh rendering of composites.
-
-    The mean ``c`` of the channels was made of the mean intensity ``I`` of the
-    scaled bands by ``c = arcsinh(Q I) / sqrt(Q)``, and all bands were
-    compressed by the same factor (Lupton et al. 2004).
+    Light of the galaxies that a decoder draws, above the sky.
 
     Parameters
     ----------
@@ -62,21 +58,53 @@ def surface_brightness(composites, rendering):
         nmgy / arcsec2 above the sky, in the order of the rendering's bands; zero outside the
         circle.
 
-    References
-    ----------
-    Lupton, R. et al. 2004, PASP 116, 133.
+    Examples
+    --------
+    >>> from galvae_affiliated import get_model
+    >>> from galvae_affiliated.simulation import surface_brightness
+    >>> model = get_model()
+    >>> rendering = next(one for one in model.frame.renderings if one.kind == 'flux')
+    >>> light = surface_brightness(model.generate(2, random_state=0).images, rendering)
+    >>> light.shape, rendering.bands
+    ((2, 3, 128, 128), ('i', 'r', 'g'))
     """
-    composites = np.asarray(composites, dtype=float)
-    softening, offset = rendering.curve
-    level = np.maximum(composites.mean(axis=1, keepdims=True), LEAST)
-    intensity = np.sinh(np.sqrt(softening) * level) / softening
-    scales = np.asarray(rendering.scales)[:, None, None]
-    light = (composites * (intensity / level) - offset) / scales
+    light = unrendered(np.asarray(composites, dtype=float), rendering)
     radius, border = _circle(composites.shape[-1])
     sky = np.median(light[..., border], axis=-1)[..., None, None]
     # to zero at the circle's edge, without a step
     taper = np.clip((1.0 - radius) / (1.0 - EDGE), 0.0, 1.0)
     return taper * (light - sky)
+
+
+def unrendered(composites, rendering):
+    """
+    Undo the arcsinh rendering of composites.
+
+    The mean ``c`` of the channels was made of the mean intensity ``I`` of the
+    scaled bands by ``c = arcsinh(Q I) / sqrt(Q)``, and all bands were
+    compressed by the same factor (Lupton et al. 2004).
+
+    Parameters
+    ----------
+    composites : (N, 3, ny, nx) float array in [0, 1]
+        What was clipped at its ends stays clipped.
+    rendering : `~galvae_affiliated.cutouts.ImageRendering`
+        That has a curve and scales.
+
+    Returns
+    -------
+    flux : (N, 3, ny, nx) float array
+        nmgy / arcsec2, in the order of the rendering's bands.
+
+    References
+    ----------
+    Lupton, R. et al. 2004, PASP 116, 133.
+    """
+    softening, offset = rendering.curve
+    level = np.maximum(composites.mean(axis=1, keepdims=True), LEAST)
+    intensity = np.sinh(level * softening ** 0.5) / softening
+    scales = np.array(rendering.scales, dtype=composites.dtype)[:, None, None]
+    return (composites * (intensity / level) - offset) / scales
 
 
 def _circle(grid):

@@ -26,6 +26,8 @@ OTHER_CENTRE = 0.6  # of the excess, that another centre than the peak has to le
 @dataclass
 class Companion:
     """
+    A source that lies on the slope of another one.
+
     Attributes
     ----------
     host : int

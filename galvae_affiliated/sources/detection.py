@@ -214,6 +214,20 @@ def map_sources(images, *, psf_fwhm=None):
     Returns
     -------
     sources : `SourceMap`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated import open_field
+    >>> from galvae_affiliated.sources import map_sources
+    >>> rng = np.random.default_rng(0)
+    >>> y, x = np.mgrid[:160, :160]
+    >>> light = 5.0 * np.exp(-np.hypot(x - 70, y - 90) / 4)
+    >>> images = {band: light + rng.normal(0.0, 0.02, light.shape) for band in 'grz'}
+    >>> field = open_field(images, unit='nmgy', pixel_scale=0.262)
+    >>> sources = map_sources(field)
+    >>> sources.x.round().tolist(), int(sources.labels[90, 70])
+    ([70.0], 1)
     """
     scaled = scaled_bands(images)
     sharp = sharp_pixels(scaled) | trail_pixels(scaled)
@@ -302,6 +316,19 @@ def detect(images, *, psf_fwhm=None):
         ``ra``, ``dec`` where the images have a WCS.
     sources : `SourceMap`
         Its ``labels`` are the source that each pixel belongs to, its row plus one; zero for sky.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated import open_field
+    >>> from galvae_affiliated.sources import detect
+    >>> rng = np.random.default_rng(0)
+    >>> y, x = np.mgrid[:160, :160]
+    >>> light = 5.0 * np.exp(-np.hypot(x - 70, y - 90) / 4)
+    >>> images = {band: light + rng.normal(0.0, 0.02, light.shape) for band in 'grz'}
+    >>> table, sources = detect(open_field(images, unit='nmgy', pixel_scale=0.262))
+    >>> table.colnames, len(table), sources.labels.shape
+    (['id', 'x_centroid', 'y_centroid'], 1, (160, 160))
     """
     sources = map_sources(images, psf_fwhm=psf_fwhm)
     number = np.arange(1, len(sources.x) + 1)

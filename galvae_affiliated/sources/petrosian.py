@@ -35,6 +35,20 @@ def measure_radii(images, x, y, labels=None):
     -------
     r90 : (N,) float array
         In pixels, NaN where there is no such radius.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated import open_field
+    >>> from galvae_affiliated.sources import measure_radii
+    >>> rng = np.random.default_rng(0)
+    >>> y, x = np.mgrid[:160, :160]
+    >>> light = 5.0 * np.exp(-np.hypot(x - 70, y - 90) / 4)
+    >>> images = {band: light + rng.normal(0.0, 0.02, light.shape) for band in 'grz'}
+    >>> field = open_field(images, unit='nmgy', pixel_scale=0.262)
+    >>> r90 = measure_radii(field, np.array([70.0]), np.array([90.0]))
+    >>> bool(13 < r90[0] < 17)
+    True
     """
     r90 = np.full(len(x), np.nan)
     rows, half, largest = np.arange(len(x)), SEARCH, max(images.shape)

@@ -68,6 +68,14 @@ class Positions:
         petroR90, NaN where it has to be measured.
     radius_unit : `~astropy.units.Unit` or None
         None stands for pixels.
+
+    Examples
+    --------
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated.sources import read_positions
+    >>> positions = read_positions(Table({'x': [10.0], 'y': [20.0], 'petro_r90': [4.5]}))
+    >>> positions.x.tolist(), positions.y.tolist(), positions.radius_in_pixels(0.262).tolist()
+    ([10.0], [20.0], [4.5])
     """
 
     x: np.ndarray | None
@@ -258,6 +266,16 @@ def read_positions(table, *, radius=None, radius_unit=None, position_columns=Non
     ------
     ValueError, TypeError
         If there are no positions, or columns are not numbers.
+
+    Examples
+    --------
+    >>> import astropy.units as u
+    >>> from astropy.table import QTable
+    >>> from galvae_affiliated.sources import read_positions
+    >>> table = QTable({'ra': [150.1] * u.deg, 'dec': [2.2] * u.deg, 'r_petro': [3.0] * u.arcsec})
+    >>> positions = read_positions(table, radius='r_petro')
+    >>> positions.sky.to_string('decimal'), positions.radius.tolist(), positions.radius_unit
+    (['150.1 2.2'], [3.0], Unit("arcsec"))
     """
     x, y, sky = _read_places(table, position_columns)
     values, unit = _read_radii(table, radius)
@@ -268,6 +286,32 @@ def read_positions(table, *, radius=None, radius_unit=None, position_columns=Non
     if unit != u.pix and not unit.is_equivalent(u.arcsec):
         raise ValueError(f"radii are in '{unit}'; expected 'pix' or an angle")
     return Positions(x, y, sky, values, None if unit == u.pix else unit)
+
+
+def used_columns(table, *, radius=None, position_columns=None):
+    """
+    Names of the columns that `read_positions` takes.
+
+    Parameters
+    ----------
+    table, radius, position_columns : object
+        As `read_positions` takes them, which checks them.
+
+    Returns
+    -------
+    positions : list of str
+        In pixels, else on the sky.
+    radius : str or None
+        None where no column holds petroR90.
+    """
+    if position_columns is not None:
+        places = ([name.strip() for name in position_columns.split(',')]
+                  if isinstance(position_columns, str) else list(position_columns))
+    else:
+        places = next((_found(table, pair)[:2] for pair in PIXEL_COLUMNS if _found(table, pair)),
+                      None) or _sky_names(table)
+    name = radius if isinstance(radius, str) else None
+    return list(places), name if radius is not None else _radius_column(table)
 
 
 def _read_places(table, names):
@@ -328,23 +372,29 @@ def _pixel_positions(table, x_name, y_name, first):
 
 
 def _sky_positions(table):
+    names = _sky_names(table)
+    return table[names[0]].icrs if len(names) == 1 else _sky_of(table, names)
+
+
+def _sky_names(table):
+    """Names of the two columns of positions on the sky, or of one of coordinates."""
     name = next((name for name in COORDINATE_COLUMNS
                  if name in table.colnames and isinstance(table[name], SkyCoord)), None)
     if name:
-        return table[name].icrs
+        return [name]
     others = [name for name in table.colnames if isinstance(table[name], SkyCoord)]
     pairs = [*((names, True) for names in SKY_COLUMNS), *((names, False) for names in SKY_COLUMNS)]
     # names that are spelled so come before those in another case
     pair = next((names if exact else _found(table, names) for names, exact in pairs
                  if ({*names} <= {*table.colnames} if exact else _found(table, names))), None)
     if pair is None and len(others) == 1:
-        return table[others[0]].icrs
+        return others
     if pair is None:
         raise ValueError('the catalogue has no positions: expected x_centroid and y_centroid, '
                          'x and y, X_IMAGE and Y_IMAGE, or ra and dec, or position_columns; '
                          'it has '
                          f'{", ".join(table.colnames[:12]) or "no columns"}')
-    return _sky_of(table, pair)
+    return list(pair)
 
 
 def _sky_of(table, pair):
@@ -366,8 +416,7 @@ def _warn_of_radians(pair, ra, dec):
 def _read_radii(table, radius):
     """Values and unit (None if not stated) of the radii; both None where they are measured."""
     if radius is None:
-        name = next((found[0] for found in (_found(table, (c, c)) for c in RADIUS_COLUMNS)
-                     if found), None)
+        name = _radius_column(table)
         return (None, None) if name is None else _column_radii(table, name)
     if isinstance(radius, str):
         if radius not in table.colnames:
@@ -379,6 +428,12 @@ def _read_radii(table, radius):
     if values.ndim and values.shape != (len(table),):
         raise ValueError(f'radius has shape {values.shape}; expected one value, or {len(table)}')
     return np.broadcast_to(values, len(table)).copy(), unit
+
+
+def _radius_column(table):
+    """Name of the first column that is known to hold petroR90; None if there is none."""
+    return next((found[0] for found in (_found(table, (c, c)) for c in RADIUS_COLUMNS)
+                 if found), None)
 
 
 def _column_radii(table, name):

@@ -223,6 +223,12 @@ def sersic_r90(r_eff, n, q=1.0):
     each ray, which is an incomplete gamma function (Graham & Driver 2005, PASA 22, 118). On a
     grid of radii whose steps are a power of 1.25, the ring of the Petrosian ratio is between
     two of its points.
+
+    Examples
+    --------
+    >>> from galvae_affiliated.sources import sersic_r90
+    >>> sersic_r90(2.0, n=[1.0, 4.0]).round(2).tolist()
+    [4.55, 4.78]
     """
     r_eff, n, q = np.broadcast_arrays(*(np.asarray(v, dtype=float) for v in (r_eff, n, q)))
     with np.errstate(invalid='ignore'):

@@ -50,6 +50,21 @@ def measure_sizes(images, sources, x, y):
         In pixels, NaN where there is no light.
     is_uncertain : (N,) bool array
         By noise, by neighbours, or since the profile does not fall within what was found.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated import open_field
+    >>> from galvae_affiliated.sources import map_sources, measure_sizes
+    >>> rng = np.random.default_rng(0)
+    >>> y, x = np.mgrid[:160, :160]
+    >>> light = 5.0 * np.exp(-np.hypot(x - 70, y - 90) / 4)
+    >>> images = {band: light + rng.normal(0.0, 0.02, light.shape) for band in 'grz'}
+    >>> field = open_field(images, unit='nmgy', pixel_scale=0.262)
+    >>> r90, is_uncertain = measure_sizes(field, map_sources(field), np.array([70.0]),
+    ...                                   np.array([90.0]))
+    >>> bool(13 < r90[0] < 17), is_uncertain.tolist()
+    (True, [False])
     """
     place = sources.of_positions(x, y)
     reach = np.append(sources.reach, NO_SEGMENT)[place]

@@ -33,6 +33,19 @@ class SourceMap:
         Share of each source's border that other sources touch.
     psf_r90 : float
         petroR90 of a point source in pixels; NaN where the field does not show it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated import open_field
+    >>> from galvae_affiliated.sources import map_sources
+    >>> rng = np.random.default_rng(0)
+    >>> y, x = np.mgrid[:160, :160]
+    >>> light = 5.0 * np.exp(-np.hypot(x - 70, y - 90) / 4)
+    >>> images = {band: light + rng.normal(0.0, 0.02, light.shape) for band in 'grz'}
+    >>> sources = map_sources(open_field(images, unit='nmgy', pixel_scale=0.262))
+    >>> sources.of_positions(np.array([70.0, 5.0]), np.array([90.0, 5.0])).tolist()
+    [0, -1]
     """
 
     labels: np.ndarray

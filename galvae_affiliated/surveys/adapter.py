@@ -11,7 +11,12 @@ from galvae_affiliated.models.adapter import ADAPTER, LatentMap
 from galvae_affiliated.models.registry import get_model
 from galvae_affiliated.models.self_test import SELF_TEST, self_test
 from galvae_affiliated.models.whitening import Whitening, check_latents
-from galvae_affiliated.surveys.alignment import coral_map, identity_map, paired_ridge_map
+from galvae_affiliated.surveys.alignment import (
+    coral_map,
+    identity_map,
+    paired_ridge_map,
+    shift_map,
+)
 from galvae_affiliated.surveys.classifier import matched_rows
 from galvae_affiliated.surveys.pairs import check_pairs
 from galvae_affiliated.surveys.report import report_lines, survey_report
@@ -41,8 +46,8 @@ class SurveyAdapter:
     method : {'coral', 'ridge', 'identity'}
     report : dict
         Before and after, on galaxies that the map was not fitted to: of each measure the value
-        and an interval of 95 per cent; ``verdict``, 'useful', 'nothing to do' or 'useless',
-        and ``why``.
+        and an interval of 95 per cent; the same ``shifted``, by the means alone; ``verdict``,
+        'useful', 'nothing to do' or 'useless', and ``why``, which says if a shift does as much.
 
     Examples
     --------
@@ -113,8 +118,9 @@ class SurveyAdapter:
             raise ValueError(f'there are {len(data.pairs)} pairs; ridge needs {LEAST_PAIRS}')
         fitted, other = data.halves(random_state)
         trial = _fit_map(fitted, method, shrinkage)
+        shift = shift_map(*fitted.alike())[1]
         report = survey_report(other, lambda rows: rows @ trial[0] + trial[1],
-                               random_state=random_state)
+                               lambda rows: rows + shift, random_state=random_state)
         chosen = method_of(fitted, method)
         if report['verdict'] == 'useful':
             matrix, offset = _fit_map(data, method, shrinkage)
@@ -201,7 +207,7 @@ class SurveyAdapter:
 
         Parameters
         ----------
-        model, survey, name
+        model, survey, name : object
             See `adapted`.
         path : str or path
         overwrite : bool, optional

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-__all__ = ['coral_map', 'identity_map', 'paired_ridge_map']
+__all__ = ['coral_map', 'identity_map', 'paired_ridge_map', 'scaling_map', 'shift_map']
 
 # strengths of the ridge, in galaxies, from which left-out pairs choose
 RIDGES = 10.0 ** np.arange(-1.0, 6.0)
@@ -12,6 +12,17 @@ RIDGES = 10.0 ** np.arange(-1.0, 6.0)
 def identity_map(n):
     """Matrix and offset of the map that changes nothing."""
     return np.eye(n), np.zeros(n)
+
+
+def shift_map(source, target):
+    """Matrix and offset of the map that gives the target the mean of the source."""
+    return np.eye(source.shape[1]), source.mean(axis=0) - target.mean(axis=0)
+
+
+def scaling_map(source, target):
+    """Those of the map that gives each latent of the target the source's mean and width."""
+    gain = source.std(axis=0) / np.maximum(target.std(axis=0), np.finfo(float).tiny)
+    return np.diag(gain), source.mean(axis=0) - gain * target.mean(axis=0)
 
 
 def coral_map(source, target, shrinkage=0.1):
@@ -33,6 +44,16 @@ def coral_map(source, target, shrinkage=0.1):
     matrix : (D, D) array
     offset : (D,) array
         ``target @ matrix + offset`` has the mean and the covariance of the source.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated.surveys import coral_map
+    >>> rng = np.random.default_rng(0)
+    >>> source, target = rng.normal(size=(300, 3)), rng.normal(0.5, 2.0, (200, 3))
+    >>> matrix, offset = coral_map(source, target, shrinkage=0.0)
+    >>> np.allclose((target @ matrix + offset).mean(axis=0), source.mean(axis=0))
+    True
     """
     narrow = _root(_covariance(target, shrinkage), -0.5)
     matrix = narrow @ _root(_covariance(source, shrinkage), 0.5)
@@ -71,6 +92,15 @@ def paired_ridge_map(source, target):
     offset : (D,) array
     error : float
         Mean square distance of left-out pairs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated.surveys import paired_ridge_map
+    >>> source = np.random.default_rng(0).normal(size=(300, 3))
+    >>> matrix, offset, error = paired_ridge_map(source, source + 1.0)
+    >>> offset.round(1).tolist()
+    [-1.0, -1.0, -1.0]
     """
     mean = target.mean(axis=0)
     centred, difference = target - mean, source - target

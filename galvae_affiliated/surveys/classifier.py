@@ -39,6 +39,15 @@ def matched_rows(source, target, *, max_distance=None):
     ------
     ValueError
         If a set is empty, or any number is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated.surveys import matched_rows
+    >>> source, target = np.array([[0.0], [1.0], [2.0]]), np.array([[2.1], [0.1]])
+    >>> source_rows, target_rows = matched_rows(source, target, max_distance=0.5)
+    >>> sorted(zip(source_rows.tolist(), target_rows.tolist()))
+    [(0, 1), (2, 0)]
     """
     source = check_latents(source, 'source')
     target = check_latents(target, 'target', n_columns=source.shape[1])
@@ -102,6 +111,16 @@ def survey_area(source, target, *, n_boot=200, max_rows=3000, random_state=0):
     ------
     ValueError
         If a set has fewer than ten rows, or any number is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated.surveys import survey_area
+    >>> rng = np.random.default_rng(0)
+    >>> source, target = rng.normal(size=(300, 3)), rng.normal(0.5, 2.0, (200, 3))
+    >>> area, low, high = survey_area(source, target, n_boot=20)
+    >>> low < area < high, area > 0.6
+    (True, True)
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.model_selection import StratifiedKFold, cross_val_predict

@@ -30,6 +30,16 @@ class Discrepancy:
         Interval of 95 per cent over the galaxies.
     n_source, n_target : int
         Rows that were compared.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated.surveys import maximum_mean_discrepancy
+    >>> rng = np.random.default_rng(0)
+    >>> source, target = rng.normal(size=(300, 3)), rng.normal(0.5, 2.0, (200, 3))
+    >>> found = maximum_mean_discrepancy(source, target)
+    >>> found.n_source, found.n_target, found.low < found.value < found.high
+    (300, 200, True)
     """
 
     value: float
@@ -47,11 +57,23 @@ def kernel_widths(source, target, *, random_state=0):
     Parameters
     ----------
     source, target : (N, D), (M, D) arrays
+    random_state : int, optional
+        Of the rows that are compared, where there are many.
 
     Returns
     -------
     widths : (5,) array
         The median distance of two rows, from a quarter of it to four times.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated.surveys import kernel_widths
+    >>> rng = np.random.default_rng(0)
+    >>> source, target = rng.normal(size=(300, 3)), rng.normal(0.5, 2.0, (200, 3))
+    >>> widths = kernel_widths(source, target)
+    >>> (widths / widths[0]).round(2).tolist()
+    [1.0, 2.0, 4.0, 8.0, 16.0]
     """
     rng = np.random.default_rng(random_state)
     rows = np.concatenate([_sample(source, MAX_ROWS, rng), _sample(target, MAX_ROWS, rng)])
@@ -208,6 +230,15 @@ def sliced_wasserstein(source, target, *, n_directions=200, n_quantiles=200, ran
     Returns
     -------
     distance : float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated.surveys import sliced_wasserstein
+    >>> rng = np.random.default_rng(0)
+    >>> source, target = rng.normal(size=(300, 3)), rng.normal(0.5, 2.0, (200, 3))
+    >>> round(sliced_wasserstein(source, source + [3.0, 0.0, 0.0]), 1)
+    1.5
     """
     source = check_latents(source, 'source')
     target = check_latents(target, 'target', n_columns=source.shape[1])

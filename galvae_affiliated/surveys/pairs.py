@@ -37,6 +37,16 @@ def pair_scores(source, target, pairs, *, n_boot=1000, random_state=0):
     ------
     ValueError
         If there are no pairs, or they name rows that do not exist.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated.surveys import pair_scores
+    >>> source = np.random.default_rng(0).normal(size=(300, 3))
+    >>> pairs = np.column_stack([np.arange(300)] * 2)
+    >>> scores = pair_scores(source, source + 0.001, pairs, n_boot=20)
+    >>> scores['recall_1']['value'], scores['median_rank']['value']
+    (1.0, 1.0)
     """
     source = check_latents(source, 'source')
     target = check_latents(target, 'target', n_columns=source.shape[1])

@@ -54,6 +54,15 @@ def add_latents(table, cutouts, model=None, *, reconstruction=True, scalar_colum
     ------
     ValueError
         If the numbers of rows differ, or the columns exist.
+
+    Examples
+    --------
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated import add_latents, get_model
+    >>> images = get_model().generate(2, random_state=0).images
+    >>> table = add_latents(Table({'id': [1, 2]}), images)
+    >>> table['galvae_latent'].shape
+    (2, 40)
     """
     if len(cutouts) != len(table):
         raise ValueError(f'there are {len(cutouts)} cutouts for {len(table)} rows')
@@ -113,6 +122,15 @@ def add_morphology(table, model=None, *, coverage=0.9, n_samples=0, overwrite=Fa
     ValueError
         If the columns exist, the coverage is out of range, or samples are asked for without
         ``galvae_latent_err``.
+
+    Examples
+    --------
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated import add_latents, add_morphology, get_model
+    >>> images = get_model().generate(2, random_state=0).images
+    >>> table = add_morphology(add_latents(Table({'id': [1, 2]}), images))
+    >>> [name for name in table.colnames if name.startswith('bar_')]
+    ['bar_yes_fraction', 'bar_no_fraction', 'bar_reach_fraction', 'bar_answer', 'bar_set']
     """
     engine = engine or Engine(**options)
     # before the default is taken: only a model that is named is the user's word
@@ -160,6 +178,14 @@ def add_quantities(table, model=None, *, overwrite=False, engine=None, **options
         If there are no latents, or no radii where they are needed.
     ModelMismatchError
         If the latents are of another model.
+
+    Examples
+    --------
+    The packaged model was taught no quantities; ``galvae fit-heads`` teaches them:
+
+    >>> from galvae_affiliated import add_quantities
+    >>> table = add_quantities(table, 'with_mass.galvae')  # doctest: +SKIP
+    >>> table['galvae_logmass', 'galvae_logmass_err']  # doctest: +SKIP
     """
     named, model = model, get_model(model)
     if model.manifest.quantities is None:
@@ -210,6 +236,17 @@ def get_latents(table, model=None, *, name='galvae_latent'):
         If there are no latents in the table.
     ModelMismatchError
         If they are of another model, or nothing says of which, this call included.
+    ValueError
+        If they are more or fewer a row than the model has.
+
+    Examples
+    --------
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated import add_latents, get_latents, get_model
+    >>> images = get_model().generate(2, random_state=0).images
+    >>> latents = get_latents(add_latents(Table({'id': [1, 2]}), images))
+    >>> latents.shape, latents.dtype
+    ((2, 40), dtype('float32'))
     """
     is_named, model = model is not None, get_model(model)
     if not hasattr(table, 'colnames'):

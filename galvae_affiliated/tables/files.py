@@ -65,6 +65,15 @@ def write_table(table, path):
     ------
     ValueError
         If the format cannot hold a column.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated.tables import write_table
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_table(Table({'id': [1, 2], 'galvae_flags': [0, 64]}), f'{folder}/out.parquet')
+    2
     """
     kind, options = output_format(path)
     table = writable_table(table, path)
@@ -321,6 +330,16 @@ def read_catalog(path):
         If there is no such file.
     ValueError
         If it is no table that can be read, or holds several.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated.tables import read_catalog
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Table({'id': ['007'], 'ra': [150.1], 'dec': [2.2]}).write(f'{folder}/sources.csv')
+    ...     read_catalog(f'{folder}/sources.csv')['id'].tolist()
+    ['007']
     """
     from astropy.io.registry import IORegistryError
 

@@ -51,6 +51,21 @@ def write_regions(table, path, *, text=None, color=None, radius=None, position_c
         If there are no positions, or a column does not exist.
     FileExistsError
         If there is such a file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated.tables import write_regions
+    >>> table = Table({'id': ['J1'], 'ra': [150.1], 'dec': [2.2], 'petro_r90': [4.0]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     n_regions = write_regions(table, f'{folder}/sources.reg', radius='petro_r90')
+    ...     with open(f'{folder}/sources.reg') as file:
+    ...         print(file.read().strip())
+    # Region file format: DS9 version 4.1
+    global width=1
+    icrs
+    circle(150.1000000,2.2000000,4.000") # color=green text={J1}
     """
     check_output(path, overwrite)
     if radius is None and 'galvae_radius' in table.colnames:

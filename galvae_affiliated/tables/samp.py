@@ -39,6 +39,15 @@ def send_table(table, *, name='galvae', client=None, timeout=30.0):
     ------
     RuntimeError
         If no SAMP hub is running, or no program takes the table, or one could not load it.
+
+    Examples
+    --------
+    With TOPCAT open:
+
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated.tables import send_table
+    >>> send_table(Table({'ra': [150.1], 'dec': [2.2]}), client='topcat')  # doctest: +SKIP
+    ['topcat']
     """
     samp = import_samp()
     own = samp.SAMPIntegratedClient(name='galvae', description='Galaxy morphology as columns',

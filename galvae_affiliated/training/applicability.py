@@ -6,6 +6,7 @@ import logging
 import numpy as np
 
 from galvae_affiliated.models.applicability import (
+    KINDS,
     ApplicabilityTest,
     KindTest,
     feature_names,
@@ -32,9 +33,9 @@ def fit_applicability(encodings, *, calibrated=None, n_components=N_COMPONENTS,
     Parameters
     ----------
     encodings : sequence of `~galvae_affiliated.models.Encoding`
-        Of the training galaxies, with statistics: in color, and the same in grey.
-    calibrated : (N,) bool array, optional
-        Rows of each encoding to calibrate on, such as those that the model was not trained
+        Of the training galaxies, with statistics, as images of several kinds.
+    calibrated : sequence of (N,) bool array, optional
+        Of each encoding, the rows to calibrate on, such as galaxies that the model was not trained
         on; None takes a quarter at random.
     n_components : int or sequence of int, optional
         See `~galvae_affiliated.training.density.choose_mixture`.
@@ -53,34 +54,44 @@ def fit_applicability(encodings, *, calibrated=None, n_components=N_COMPONENTS,
     Raises
     ------
     ValueError
-        If a kind has fewer than 200 galaxies to fit or to calibrate on, or none has more.
+        If no kind has 200 galaxies to fit and 200 to calibrate on; kinds with fewer are left
+        out.
     """
     values, is_calibrated = {}, {}
-    for encoding in encodings:
-        marked = calibrated
-        if marked is None:
-            rng = np.random.default_rng(random_state)
-            marked = rng.random(len(encoding)) < CALIBRATED
+    if calibrated is None:
+        rng = np.random.default_rng(random_state)
+        calibrated = [rng.random(len(encoding)) < CALIBRATED for encoding in encodings]
+    for encoding, marked in zip(encodings, calibrated, strict=True):
         for kind, rows, its in features(encoding):
             values.setdefault(kind, []).append(its)
             is_calibrated.setdefault(kind, []).append(np.asarray(marked)[rows])
-    kinds, about = {}, {}
+    kinds, about, lacks = {}, {}, []
     numbers = (n_components,) if np.ndim(n_components) == 0 else n_components
-    for kind in values:
+    for kind in filter(values.__contains__, KINDS):
         its, marked = np.concatenate(values[kind]), np.concatenate(is_calibrated[kind])
-        if len(its):
-            kinds[kind], about[kind] = _fit_kind(kind, its[~marked], its[marked], numbers,
-                                                 reason_below, random_state)
+        lack = _lack(kind, its[~marked], its[marked])
+        if lack:
+            lacks.append(lack)
+            continue
+        kinds[kind], about[kind] = _fit_kind(kind, its[~marked], its[marked], numbers,
+                                             reason_below, random_state)
     if not kinds:
-        raise ValueError('there are no measured galaxies to fit to')
+        raise ValueError(lacks[0] if lacks else 'there are no measured galaxies to fit to')
+    for lack in lacks:
+        logger.warning('%s: images of this kind will have no p-value', lack)
     return ApplicabilityTest(kinds, flag_below), about
 
 
-def _fit_kind(kind, fitted, others, n_components, reason_below, random_state):
+def _lack(kind, fitted, others):
+    """What a kind has too few of, as text; empty if of nothing."""
     for rows, what in ((fitted, 'fit'), (others, 'calibrate')):
         if len(rows) < LEAST_GALAXIES:
-            raise ValueError(f'there are {len(rows)} images in {kind} to {what} to; expected '
-                             f'at least {LEAST_GALAXIES}')
+            return (f'there are {len(rows)} images in {kind} to {what} to; expected '
+                    f'at least {LEAST_GALAXIES}')
+    return ''
+
+
+def _fit_kind(kind, fitted, others, n_components, reason_below, random_state):
     whitening = Whitening.fit(fitted)
     mixture, held_out = choose_mixture(whitening(fitted), n_components, random_state)
     test = KindTest(whitening, mixture, np.zeros(1), np.zeros((1, 2)))

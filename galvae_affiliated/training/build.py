@@ -53,6 +53,14 @@ def build_bundle(module, galaxies, *, name, description='', version='1', license
     ------
     ParityError
         If the exported graphs do not give what PyTorch gives.
+
+    Examples
+    --------
+    After a run whose module is at hand; `~galvae_affiliated.training.train_model` calls it:
+
+    >>> from galvae_affiliated.training import build_bundle
+    >>> bundle = build_bundle(module, galaxies, name='mine')  # doctest: +SKIP
+    >>> bundle.write('mine.galvae')  # doctest: +SKIP
     """
     config = module.config
     half_weights = config.training.half_weights
@@ -109,9 +117,16 @@ def _describe_training(module, galaxies):
 def _without_paths(config):
     """The options with the names of files in place of their paths, as others get the bundle."""
     options = config.options()
-    names = {key: str(options[key]).replace('\\', '/').rsplit('/', 1)[-1]
-             for key in config.marked('is_path')}
-    return {**options, **names}
+    names = {key: _file_name(options[key]) for key in config.marked('is_path')}
+    others = [_file_name(other) if isinstance(other, str) else
+              {key: _file_name(value) if key in ('source', 'teacher') else value
+               for key, value in dict(other).items()}
+              for other in options.get('other_surveys', ())]
+    return {**options, **names, 'other_surveys': others}
+
+
+def _file_name(path):
+    return str(path).replace('\\', '/').rsplit('/', 1)[-1]
 
 
 def _fitted_heads(module, galaxies):

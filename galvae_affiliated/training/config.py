@@ -134,6 +134,9 @@ class ModelConfig(_Section):
     depths: Widths = _option((1, 3, 3), "Blocks of the light encoder's stages.")
     decoder_widths: Widths = _option(
         (160, 96, 64), "Channels of the decoder's stages, from the coarsest to the finest.")
+    modulated: bool = _option(
+        False, "A light encoder's blocks have gains that follow the look of the image, so that one "
+        'network reads several surveys.')
     n_noise: Count = _option(
         16, 'Random numbers that a sharp decoder has for each 4 x 4 pixels.')
     dropout: Share = _option(0.1, 'Dropout before the latents.')
@@ -177,6 +180,8 @@ class LossConfig(_Section):
         0.1, "Weight of telling a galaxy's second view from the other galaxies of the batch.")
     distil_weight: Weight = _option(
         1.0, 'Weight of the divergence from the latents that are learnt from.')
+    view_distil_weight: Weight = _option(
+        0.25, 'With ``anchor``: the same of the view as of another survey.')
     identity_weight: Weight = _option(
         0.1, "With ``anchor``: weight of telling a galaxy's degraded view from the other galaxies "
         'of the batch, by distance of the whitened latents.')
@@ -184,11 +189,13 @@ class LossConfig(_Section):
         0.1, 'With ``anchor``: weight of the maximum mean discrepancy between the latents of the '
         'surveys.')
     critic_weight: Weight = _option(
-        0.5, "With ``sharpen``: weight of the critic's opinion, relative to that at which its "
+        1.5, "With ``sharpen``: weight of the critic's opinion, relative to that at which its "
         'gradient is as large as that of the terms that follow.')
-    light_weight: Weight = _option(10.0, 'The same: of the light in blocks of 4 x 4 pixels.')
+    light_weight: Weight = _option(10.0, 'The same: of the light in blocks of 16 x 16 pixels.')
     feature_weight: Weight = _option(1.0, "The same: of the critic's features.")
-    code_weight: Weight = _option(0.1, 'The same: of the latents and pose of what is drawn.')
+    perceived_weight: Weight = _option(
+        0.5, "The same: of what the encoder's last stage sees in the galaxy that was encoded.")
+    code_weight: Weight = _option(0.5, 'The same: of the latents and pose of what is drawn.')
     penalty: Weight = _option(0.1, "The same: of the slopes of the critic's scores.")
 
 
@@ -298,6 +305,13 @@ class TrainingConfig(BaseModel):
     ------
     ValueError
         Naming each option that is wrong, what was given and what was expected.
+
+    Examples
+    --------
+    >>> from galvae_affiliated.training import TrainingConfig
+    >>> config = TrainingConfig.of_preset('beta-vae', source='galaxies.parquet', n_latents=16)
+    >>> config.model.n_latents, config.data.source
+    (16, 'galaxies.parquet')
     """
 
     model_config = ConfigDict(frozen=True, extra='forbid')
@@ -388,6 +402,18 @@ def read_config(path, **overrides):
     ValueError
         If the file is not TOML, has an unknown section or key, or a value of
         the wrong kind or out of its range; the message names them all.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from galvae_affiliated.training import read_config
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / 'run.toml'
+    ...     _ = path.write_text('data.source = "galaxies.parquet"')
+    ...     config = read_config(path, preset='beta-vae', n_latents=16)
+    >>> config.model.n_latents, Path(config.data.source).name
+    (16, 'galaxies.parquet')
     """
     path = Path(path)
     content = {**_read_toml(path)}

@@ -15,7 +15,6 @@ from galvae_affiliated.training.checkpoints import (
     resumed_step,
 )
 from galvae_affiliated.training.data.module import GalaxyData
-from galvae_affiliated.training.networks.model import load_weights
 from galvae_affiliated.training.objectives.adversarial import AdversarialDecoder
 from galvae_affiliated.training.objectives.distil import Distillation
 from galvae_affiliated.training.objectives.settling import DecoderSettling
@@ -86,7 +85,7 @@ def _fit_objective(objective, config, galaxies, folder, initial, *, logger, prog
     data = GalaxyData(module.config, galaxies, start=start)
     steps = module.config.training.steps
     if initial and not resume:
-        load_weights(module.model, initial)
+        module.take_weights(initial)
     if logger is None:
         # a logger replaces the file of an earlier part, so each part has its own
         logger = CSVLogger(folder, name='log', version=f'from-{start}')

@@ -7,7 +7,6 @@ import numpy as np
 
 from galvae_affiliated._batches import row_slices
 from galvae_affiliated.cutouts.sets import open_cutout_set
-from galvae_affiliated.cutouts.stack import CutoutStack
 from galvae_affiliated.models._archive import write_arrays
 from galvae_affiliated.models.applicability import APPLICABILITY
 from galvae_affiliated.models.density import DENSITY
@@ -16,21 +15,27 @@ from galvae_affiliated.models.image_statistics import STATISTICS
 from galvae_affiliated.models.manifest import Manifest
 from galvae_affiliated.models.self_test import SELF_TEST, self_test
 from galvae_affiliated.models.votes import predict_votes
-from galvae_affiliated.training.applicability import REASON_BELOW, fit_applicability
+from galvae_affiliated.training.applicability import (
+    CALIBRATED,
+    REASON_BELOW,
+    fit_applicability,
+)
 from galvae_affiliated.training.density import fit_density
 from galvae_affiliated.training.export.int8 import with_int8
+from galvae_affiliated.training.other_looks import in_grey, known_looks, other_look
 
-__all__ = ['encode_kinds', 'fit_parts', 'with_applicability', 'with_density']
+__all__ = ['encode_looks', 'fit_parts', 'with_applicability', 'with_density']
 
 logger = logging.getLogger(__name__)
 CHUNK = 512  # cutouts in memory
+MAX_OF_LOOK = 4000  # galaxies that are encoded as images of another kind
 SELF_TEST_ROWS = 4
 QUANTISED = 512  # images
 
 
-def encode_kinds(model, source, engine, *, rows=None, kinds=('color', 'grey')):
+def encode_looks(model, source, engine, *, rows=None, looks=('own', 'grey'), random_state=0):
     """
-    Encode training galaxies in color and as if there were one band.
+    Encode training galaxies as they are, in grey, and as other surveys would show them.
 
     Parameters
     ----------
@@ -40,8 +45,10 @@ def encode_kinds(model, source, engine, *, rows=None, kinds=('color', 'grey')):
     engine : `~galvae_affiliated.Engine`
     rows : (N,) bool array, optional
         Those to encode; None takes all.
-    kinds : sequence of str, optional
-        'color' takes the cutouts as they are, 'grey' the middle channel of each.
+    looks : sequence of str, optional
+        'own' takes the cutouts as they are, 'grey' the middle channel of each; for the others see
+        `~galvae_affiliated.training.other_looks.other_look`.
+    random_state : int, optional
 
     Returns
     -------
@@ -49,23 +56,31 @@ def encode_kinds(model, source, engine, *, rows=None, kinds=('color', 'grey')):
         Of the chosen rows, with statistics.
     """
     rows = np.ones(len(source), dtype=bool) if rows is None else np.asarray(rows)
-    encoder, parts = Encoder(model, engine), {kind: [] for kind in kinds}
+    encoder, parts = Encoder(model, engine), {look: [] for look in looks}
+    rng = np.random.default_rng(random_state)
     slices = [some for some in row_slices(len(source), CHUNK) if rows[some].any()]
     for some, stack in zip(slices, source.stacks(slices)):
         stack = stack[np.flatnonzero(rows[some])]
-        for kind in kinds:
-            cutouts = in_grey(stack) if kind == 'grey' else stack
-            parts[kind].append(encoder.encode(cutouts, statistics=True))
-    return {kind: Encoding.concatenate(its) for kind, its in parts.items()}
+        views = _views(stack, [look for look in looks if look not in ('own', 'grey')], encoder,
+                       rng)
+        views |= {'own': stack, 'grey': in_grey(stack, model.frame) if 'grey' in looks else None}
+        for look, its in parts.items():
+            its.append(encoder.encode(views[look], statistics=True))
+    return {look: Encoding.concatenate(its) for look, its in parts.items()}
 
 
-def in_grey(stack):
-    """The cutouts with their middle channel in all three, as those of one band are."""
-    data = np.repeat(stack.data[:, 1:2], 3, axis=1)
-    middle = [text.split(',')[1] if text else 'grey' for text in stack.bands]
-    bands = np.array([','.join([one] * 3) for one in middle])
-    return CutoutStack(data, stack.rendering, stack.flags, stack.radius, stack.pixel_scale,
-                       stack.resolution, bands)
+def _views(stack, looks, encoder, rng):
+    """The cutouts as other surveys would show them, by look; what is no composite is lost."""
+    if not looks:
+        return {}
+    encoding = encoder.encode(stack, reconstruction=False)
+    known = encoding.measured & (encoding.image_kind == 'composite_color')
+    if not known.all():
+        raise ValueError(f'{(~known).sum()} of {len(stack)} cutouts are no composites in color '
+                         'that can be shown in another way')
+    decoded = encoder.decode(encoding.latent, encoding.pose)
+    return {look: other_look(look, stack.data, decoded, encoder.model.frame, rng)
+            for look in looks}
 
 
 def with_density(model, latent, pose, engine, *, quantities=None, **options):
@@ -111,7 +126,7 @@ def with_density(model, latent, pose, engine, *, quantities=None, **options):
     return _with_part(model, 'density', density, entries, {'latent': latent[:SELF_TEST_ROWS]})
 
 
-def with_applicability(model, encodings, *, calibrated=None, **options):
+def with_applicability(model, encodings, calibrated=None, **options):
     """
     A model that says how like its training images others are.
 
@@ -119,8 +134,9 @@ def with_applicability(model, encodings, *, calibrated=None, **options):
     ----------
     model : `~galvae_affiliated.ModelBundle`
     encodings : sequence of `~galvae_affiliated.models.Encoding`
-        See `encode_kinds`.
-    calibrated : (N,) bool array, optional
+        See `encode_looks`.
+    calibrated : sequence of (N,) bool array, optional
+        A row of each encoding is one to calibrate on.
     **options
         See `~galvae_affiliated.training.applicability.fit_applicability`.
 
@@ -155,7 +171,7 @@ def _with_part(model, name, part, entries, inputs):
 
 def fit_parts(model, path, engine, *, parts=('density', 'applicability'), bands=None,
               already_scaled=False, split_column=None, split='train', held_out_column=None,
-              n_components=None, grey=True, random_state=0, name=None):
+              n_components=None, grey=True, other_looks=True, also=(), random_state=0, name=None):
     """
     Encode the training galaxies of a model, and fit its parts on them.
 
@@ -178,6 +194,13 @@ def fit_parts(model, path, engine, *, parts=('density', 'applicability'), bands=
         Of the density, to choose from; None takes 16, 32 and 64.
     grey : bool, optional
         Learn what images of one band are like, too.
+    other_looks : bool, optional
+        Learn what images of flux are like, and pictures of other surveys that the model renders
+        anew, which the galaxies of the set are made to look like.
+    also : sequence of (str or path, dict), optional
+        Other sets whose galaxies are known to the model, such as those of surveys that it was
+        adapted to, for the applicability; with options of
+        `~galvae_affiliated.cutouts.open_cutout_set`, ``split_column`` and ``split``.
     random_state : int, optional
     name : str, optional
         Of the new model; None keeps the old one.
@@ -186,33 +209,74 @@ def fit_parts(model, path, engine, *, parts=('density', 'applicability'), bands=
     -------
     model : `~galvae_affiliated.ModelBundle`
     """
-    source = open_cutout_set(path, model.frame, bands=bands, already_scaled=already_scaled)
-    rows = np.ones(len(source), dtype=bool)
+    source, rows = _open_rows(path, model, split_column, split, bands=bands,
+                              already_scaled=already_scaled)
+    others = [_open_rows(other, model, **options) for other, options in also]
     calibrated = None
-    if split_column is not None:
-        rows = _set_column(path, split_column).astype(str) == split
-        if not rows.any():
-            raise ValueError(f'no row of {path} has {split_column} {split!r}')
     if held_out_column is not None:
         calibrated = _set_column(path, held_out_column).astype(bool)[rows]
 
-    kinds = ('color', 'grey') if grey and 'applicability' in parts else ('color',)
-    encodings = {}
     if {'density', 'applicability'} & set(parts):
-        encodings = encode_kinds(model, source, engine, rows=rows, kinds=kinds)
+        color = encode_looks(model, source, engine, rows=rows, looks=['own'])['own']
     if name is not None:
         model = model.replaced({**model.manifest.raw, 'name': name})
     if 'density' in parts:
         its = {} if n_components is None else {'n_components': n_components}
-        color = encodings['color']
         model = with_density(model, color.latent, color.pose, engine, random_state=random_state,
                              **its)
     if 'applicability' in parts:
-        model = with_applicability(model, list(encodings.values()), calibrated=calibrated,
+        looks = ['grey'] * grey
+        some, is_composite = _some_in_color(rows, color)
+        if other_looks and is_composite:
+            looks += known_looks(model.frame, grey=grey)
+        encodings = [color]
+        if looks and some.any():
+            encodings += encode_looks(model, source, engine, rows=some, looks=looks,
+                                      random_state=random_state).values()
+        marks = None
+        if calibrated is not None:
+            marks = [calibrated] + [calibrated[some[rows]]] * (len(encodings) - 1)
+        model = with_applicability(model, *_with_others(model, engine, encodings, marks, others),
                                    random_state=random_state)
     if 'int8' in parts:
         model = with_int8(model, _some_composites(source, rows))
     return model
+
+
+def _open_rows(path, model, split_column=None, split='train', **options):
+    """A set of cutouts, and which of its rows to take."""
+    source = open_cutout_set(path, model.frame, **options)
+    if split_column is None:
+        return source, np.ones(len(source), dtype=bool)
+    rows = _set_column(path, split_column).astype(str) == split
+    if not rows.any():
+        raise ValueError(f'no row of {path} has {split_column} {split!r}')
+    return source, rows
+
+
+def _with_others(model, engine, encodings, marks, others):
+    """Encodings and marks, with those of other sets, as far as these are images of the kinds."""
+    kinds = np.unique(np.concatenate([encoding.image_kind for encoding in encodings]))
+    rng = np.random.default_rng(0)
+    for source, rows in others:
+        own = encode_looks(model, source, engine, rows=rows, looks=['own'])['own']
+        # fewer than some hundred of a kind of their own say too little
+        own.image_kind[~np.isin(own.image_kind, kinds)] = ''
+        encodings = [*encodings, own]
+        marks = None if marks is None else [*marks, rng.random(len(own)) < CALIBRATED]
+    return encodings, marks
+
+
+def _some_in_color(rows, encoding):
+    """Rows of a set that are encoded as images of other kinds, and whether they are composites."""
+    in_color = encoding.measured & np.char.endswith(encoding.image_kind, '_color')
+    # some of a set of composites may be taken for those of another survey
+    is_composite = encoding.measured & (encoding.image_kind == 'composite_color')
+    has_composites = is_composite.sum() > 0.5 * in_color.sum()
+    known = np.flatnonzero(rows)[is_composite if has_composites else in_color]
+    some = np.zeros(len(rows), dtype=bool)
+    some[known[:: max(-(-len(known) // MAX_OF_LOOK), 1)]] = True
+    return some, bool(has_composites)
 
 
 def _some_composites(source, rows):

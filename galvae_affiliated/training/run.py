@@ -51,6 +51,15 @@ def train_model(config, folder, *, name, stacks=None, cache=None, progress=False
         Before any training, if the configuration and the data do not fit.
     ParityError
         If the exported graphs do not give what PyTorch gives.
+
+    Examples
+    --------
+    A run takes minutes to hours:
+
+    >>> from galvae_affiliated.training import read_config, train_model
+    >>> config = read_config('mine.toml')  # doctest: +SKIP
+    >>> model = train_model(config, 'run', name='mine', progress=True)  # doctest: +SKIP
+    >>> model.write('mine.galvae')  # doctest: +SKIP
     """
     folder = Path(folder)
     galaxies = read_galaxies(config, folder / 'cache' if cache is None else cache, stacks=stacks)

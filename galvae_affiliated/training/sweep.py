@@ -44,6 +44,16 @@ def sweep_latents(config, latents, folder, *, progress=False):
     ------
     ValueError
         If there are not two numbers of latents, or no galaxy is held out.
+
+    Examples
+    --------
+    Each model is a run of its own:
+
+    >>> from galvae_affiliated.plotting import draw_sweep
+    >>> from galvae_affiliated.training import read_config, sweep_latents
+    >>> config = read_config('mine.toml')  # doctest: +SKIP
+    >>> table = sweep_latents(config, [8, 16, 32, 64], 'runs')  # doctest: +SKIP
+    >>> draw_sweep(table, 'sweep.png')  # doctest: +SKIP
     """
     if len(latents) < 2 or any(n < 1 for n in latents):
         raise ValueError(f'latents is {list(latents)}; expected two numbers or more, each at '

@@ -19,11 +19,12 @@ from galvae_affiliated import (
 )
 from galvae_affiliated.models import ApplicabilityReasons
 from galvae_affiliated.models._archive import write_arrays
-from galvae_affiliated.models.applicability import FEATURES, features
+from galvae_affiliated.models.applicability import FEATURES, feature_names, features
 from galvae_affiliated.models.encoder import Encoder, Encoding
 from galvae_affiliated.models.image_statistics import STATISTICS, image_statistics
 from galvae_affiliated.training.applicability import fit_applicability
-from galvae_affiliated.training.parts import in_grey, with_applicability
+from galvae_affiliated.training.other_looks import in_grey
+from galvae_affiliated.training.parts import with_applicability
 
 ENGINE = Engine(device='cpu', n_threads=1)
 GRID = 128
@@ -85,19 +86,14 @@ class TestImageStatistics:
         rougher = statistic(noisy, 'log_sky_roughness') - statistic(images, 'log_sky_roughness')
         assert (rougher > 0.5).all()
 
-    def test_grey_images_say_nothing_of_color(self):
-        grey = np.repeat(draw_galaxies(3)[:, 1:2], 3, axis=1)
-        is_color = np.array(['color' in name for name in STATISTICS])
-        found = image_statistics(grey)
-        np.testing.assert_array_equal(np.isnan(found), np.tile(is_color, (3, 1)))
-
 
 @pytest.fixture(scope='module')
 def encodings():
     """Simulated galaxies in color and in grey, encoded by a model that knows no other."""
     encoder = Encoder(get_model(), ENGINE)
     stack = CutoutStack.from_composites(draw_galaxies(460))
-    return [encoder.encode(its, statistics=True) for its in (stack, in_grey(stack))]
+    grey = in_grey(stack, get_model().frame)
+    return [encoder.encode(its, statistics=True) for its in (stack, grey)]
 
 
 @pytest.fixture(scope='module')
@@ -105,7 +101,8 @@ def model(encodings, tmp_path_factory):
     path = tmp_path_factory.mktemp('applicability') / 'model.galvae'
     calibrated = np.arange(460) % 2 == 0
     options = {'n_components': 1, 'reason_below': 0.01}
-    with_applicability(get_model(), encodings, calibrated=calibrated, **options).write(path)
+    marks = [calibrated] * 2
+    with_applicability(get_model(), encodings, calibrated=marks, **options).write(path)
     return ModelBundle.read(path)
 
 
@@ -123,12 +120,12 @@ def test_the_part_has_a_self_test(model):
     assert report['applicability/score'] < 1e-6
     assert report['applicability/p'] < 1e-6
     about = model.manifest.raw['applicability']['fitted to']
-    assert about['color'] == {'galaxies': 230, 'calibrated on': 230, 'components': 1}
+    assert about['composite_color'] == {'galaxies': 230, 'calibrated on': 230, 'components': 1}
 
 
 def test_galaxies_of_the_kind_have_uniform_p_values(model):
     color = draw_galaxies(160, seed=1)
-    for images in (color, in_grey(CutoutStack.from_composites(color))):
+    for images in (color, in_grey(CutoutStack.from_composites(color), model.frame)):
         found = judge(model, images)
         assert 0.35 < found.p.mean() < 0.65
         assert (found.p < 0.05).mean() < 0.14
@@ -177,12 +174,13 @@ def test_rows_that_were_not_measured_have_no_p_value(model):
 
 def test_models_and_outputs_without_it_have_no_columns(model):
     for outputs, its in (
-        (Outputs(), get_model()),
+        (Outputs(), get_model('gz2-sdss-v2')),
         (Outputs(applicability=False), model),
         (Outputs(reconstruction=False), model),
     ):
         assert not any('applicability' in name for name in outputs.names(its))
-    table = add_latents(Table({'id': [1]}), draw_galaxies(1), get_model(), engine=ENGINE)
+    plain = get_model('gz2-sdss-v2')
+    table = add_latents(Table({'id': [1]}), draw_galaxies(1), plain, engine=ENGINE)
     assert 'galvae_applicability' not in table.colnames
 
 
@@ -190,16 +188,36 @@ def test_encodings_are_joined_with_their_statistics(encodings):
     joined = Encoding.concatenate(encodings)
     assert joined.statistics.shape == (920, len(STATISTICS))
     (color, color_rows, values), (grey, grey_rows, others) = features(joined)
-    assert (color, grey) == ('color', 'grey')
+    assert (color, grey) == ('composite_color', 'composite_grey')
     assert color_rows.max() < 460 <= grey_rows.min()
     n = joined.latent.shape[1]
     assert values.shape[1] == n + len(FEATURES)
     assert others.shape[1] == n + sum('color' not in name for name in FEATURES)
 
 
+def test_what_is_looked_at_depends_on_the_bands():
+    assert feature_names('flux_color') == list(FEATURES)
+    assert not any('color' in name for name in feature_names('flux_grey'))
+    two = set(feature_names('flux_two'))
+    assert 'color_rb' in two and 'log_color_roughness' in two
+    assert not any('color_g' in name for name in two)
+
+
+def test_a_kind_of_image_that_was_not_learnt_has_no_p_value(model):
+    images = draw_galaxies(2)
+    flux = CutoutStack(images, np.full(2, 'sdss-gri'), np.zeros(2, dtype=np.int32))
+    encoding = Encoder(model, ENGINE).encode(flux)
+    assert encoding.image_kind.tolist() == ['flux_color'] * 2
+    found = model.applicability.test(encoding)
+    assert np.isnan(found.p).all() and not found.reasons.any() and not found.flags().any()
+
+
 def test_few_galaxies_are_refused(encodings):
-    with pytest.raises(ValueError, match='115 images in color to calibrate'):
-        fit_applicability(encodings, calibrated=np.arange(460) % 4 == 0)
+    with pytest.raises(ValueError, match='115 images in composite_color to calibrate'):
+        fit_applicability(encodings, calibrated=[np.arange(460) % 4 == 0] * 2)
+    marks = [np.arange(460) % 2 == 0, np.arange(460) % 4 == 0]
+    test, _ = fit_applicability(encodings, calibrated=marks, n_components=1)
+    assert list(test.kinds) == ['composite_color']
     nothing = replace(encodings[0], latent=np.full_like(encodings[0].latent, np.nan))
     with pytest.raises(ValueError, match='no measured galaxies'):
         fit_applicability([nothing])
@@ -208,11 +226,11 @@ def test_few_galaxies_are_refused(encodings):
 @pytest.mark.parametrize(
     ('name', 'change', 'message'),
     [
-        ('color_scores', lambda a: a[::-1], 'ascending'),
-        ('color_weights', lambda a: 0 * a, 'no weights'),
-        ('grey_limits', lambda a: a[:-1], 'grey_limits has shape'),
-        ('color_matrix', lambda a: 0 * a, 'no inverse'),
-        ('grey_factors', lambda a: -a, 'not above zero'),
+        ('composite_color_scores', lambda a: a[::-1], 'ascending'),
+        ('composite_color_weights', lambda a: 0 * a, 'no weights'),
+        ('composite_grey_limits', lambda a: a[:-1], 'grey_limits has shape'),
+        ('composite_color_matrix', lambda a: 0 * a, 'no inverse'),
+        ('composite_grey_factors', lambda a: -a, 'not above zero'),
     ],
 )
 def test_arrays_of_no_test_are_refused(model, name, change, message):

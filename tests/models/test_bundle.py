@@ -143,8 +143,9 @@ def test_self_test_passes_here():
     report = get_model().verify(device='cpu')
     assert report['device'] == 'cpu'
     encoded = {f'encoder/latent_{name}' for name in ('mean', 'logvar', 'pose')}
-    others = {'decoder/composite', 'heads/fractions', 'density/log_density'}
-    assert set(report) == {'device', *encoded, *others}
+    drawn = {'decoder/composite', 'generator/composite'}
+    others = {'heads/fractions', 'density/log_density', 'applicability/score', 'applicability/p'}
+    assert set(report) == {'device', *encoded, *drawn, *others}
 
 
 def test_self_test_finds_other_weights():
@@ -275,11 +276,8 @@ def test_the_self_test_has_a_tolerance_for_half_precision(gpu):
     }
     report = with_parts(parts, self_test_tolerance={'float16': 0.1}).verify(precision='float16')
     assert report['encoder/latent_mean'] <= 0.1
-    assert [precision for _, precision in gpu] == [
-        'float16',
-        'float16',
-        'float32',
-    ]  # the heads have none
+    # the generator and the heads have none
+    assert [precision for _, precision in gpu] == 2 * ['float16'] + 2 * ['float32']
     with pytest.raises(BundleError, match='fails its self-test on cpu in float16'):
         with_parts(parts, self_test_tolerance={'float16': -1.0, 'cpu': 1.0}).verify(
             precision='float16'

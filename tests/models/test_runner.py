@@ -8,6 +8,7 @@ import pytest
 
 from galvae_affiliated import BundleError, DeviceError, get_model
 from galvae_affiliated.models import _devices, _runner, _sessions
+from galvae_affiliated.models._driver import Driver
 
 
 @pytest.fixture
@@ -121,6 +122,9 @@ class FakeSession:
     def get_providers(self):
         return self.providers
 
+    def run(self, outputs, inputs):
+        return [np.full((1, 4, 1), _devices.PROBE_RESULT, np.float32)]
+
 
 CPU, CUDA = 'CPUExecutionProvider', 'CUDAExecutionProvider'
 
@@ -140,11 +144,12 @@ def machine(monkeypatch):
         monkeypatch.setattr(_sessions, 'available_devices', lambda: built)
         monkeypatch.setattr(_sessions, 'quiet_session', quiet_session)
         monkeypatch.setattr(_sessions, 'row_dimensions', lambda graph: {'rows'})
+        monkeypatch.setattr(_sessions, 'read_driver', lambda: Driver(('A GPU',), (13, 1)))
         return asked
 
-    _sessions.device_starts.cache_clear()
+    _sessions.device_trial.cache_clear()
     yield build
-    _sessions.device_starts.cache_clear()
+    _sessions.device_trial.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -178,20 +183,68 @@ def test_a_gpu_that_falls_back_to_the_cpu_is_refused(machine):
 @pytest.mark.parametrize(
     ('missing', 'error', 'reason'),
     [
-        ('the library libcublas.so.13 is missing', [], 'start: the library libcublas'),
+        (
+            'the library libcublas.so.13 is missing',
+            [],
+            r"start: the library libcublas.*; pip install 'galvae_affiliated\[cuda\]' helps; dev",
+        ),
         (
             '',
             RuntimeError('CUDA failure 35: driver too old\nmore'),
-            'start: CUDA failure 35: driver too old;',
+            'start: CUDA failure 35: driver too old; device=',
         ),
-        ('', [], 'start: no GPU, or no matching CUDA and cuDNN libraries'),
+        ('', [], 'start: ONNX Runtime does not say why; device='),
     ],
 )
-def test_the_reason_is_told(machine, monkeypatch, missing, error, reason):
+def test_the_reason_and_what_helps_are_told(machine, monkeypatch, missing, error, reason):
     machine(['cpu', 'cuda'], error)
     monkeypatch.setattr(_sessions, 'missing_library', lambda device, folder: missing)
+    monkeypatch.setattr(_sessions, 'installed_runtimes', lambda: ['onnxruntime-gpu'])
+    monkeypatch.setattr(_sessions, 'built_for_cuda', lambda: '13.0')
     with pytest.raises(DeviceError, match=reason):
         _sessions.start_session(b'graph', 'cuda', 8)
+
+
+@pytest.mark.parametrize(
+    ('result', 'reason'),
+    [
+        (RuntimeError('NOT_IMPLEMENTED : it needs cuDNN\nmore'), 'cuDNN; pip install .* helps'),
+        (np.zeros((1, 4, 1)), 'it does not compute what it should; device='),
+    ],
+)
+def test_a_gpu_that_starts_and_does_not_compute_is_none(machine, monkeypatch, result, reason):
+    def run(self, outputs, inputs):
+        if isinstance(result, Exception):
+            raise result
+        return [result]
+
+    machine(['cpu', 'cuda'], [CUDA])
+    monkeypatch.setattr(FakeSession, 'run', run)
+    monkeypatch.setattr(_sessions, 'missing_library', lambda device, folder: '')
+    monkeypatch.setattr(_sessions, 'installed_runtimes', lambda: ['onnxruntime-gpu'])
+    monkeypatch.setattr(_sessions, 'built_for_cuda', lambda: '13.0')
+    with pytest.raises(DeviceError, match=reason):
+        _sessions.start_session(b'graph', 'cuda', 8)
+    assert _sessions.start_session(b'graph', 'auto', 8)[1] == 'cpu'
+
+
+def test_without_a_gpu_none_is_tried(machine, monkeypatch):
+    asked = machine(['cpu', 'cuda'], [CUDA])
+    monkeypatch.setattr(_sessions, 'read_driver', lambda: Driver(failure='there is no driver'))
+    monkeypatch.setattr(_sessions, '_preload_libraries', None)
+    assert _sessions.start_session(b'graph', 'auto', 8)[1] == 'cpu'
+    assert asked == [[CPU]]
+    with pytest.raises(DeviceError, match='start: there is no driver; device='):
+        _sessions.start_session(b'graph', 'cuda', 8)
+
+
+def test_the_probe_is_a_convolution():
+    session = _sessions.quiet_session(
+        _devices.probe_graph(), _sessions.session_options(), [(CPU, {})]
+    )
+    result, = session.run(None, {'image': np.ones(_devices.PROBE_SHAPE, np.float32)})
+    np.testing.assert_array_equal(result, np.full((1, 4, 1), _devices.PROBE_RESULT))
+    assert b'Conv' in _devices.probe_graph()
 
 
 def test_a_library_that_is_missing_is_named(monkeypatch):
@@ -207,7 +260,7 @@ def test_a_library_that_is_missing_is_named(monkeypatch):
     assert _devices.missing_library('cuda', '/lib') == ''
 
 
-def test_libraries_that_pip_installed_are_loaded_and_the_device_tried_again(
+def test_libraries_that_pip_installed_are_loaded_before_the_device_is_tried(
     machine, monkeypatch, capsys
 ):
     starting = []

@@ -106,9 +106,8 @@ def test_decoding_gives_a_composite_that_resembles(images):
     decoded = transformer.inverse_transform(encoding.latent, pose=encoding.pose)
     assert decoded.shape == images.shape and decoded.min() >= 0 and decoded.max() <= 1
     frames = transformer.encoder.frames(images)
-    assert (
-        np.mean((decoded - frames) ** 2) < 0.5 * np.mean((frames - frames.mean(axis=0)) ** 2) + 1e-3
-    )
+    alike = [np.corrcoef(one.ravel(), two.ravel())[0, 1] for one, two in zip(decoded, frames)]
+    assert min(alike) > 0.9
 
 
 def test_an_image_unlike_a_galaxy_is_explained_worse(images):

@@ -146,7 +146,7 @@ def test_the_page_says_what_it_is_of(page, table, tmp_path):
     text = path.read_text(encoding='utf-8')
     assert '<title>&lt;b&gt;T&lt;/b&gt;</title>' in text
     assert '&lt;i&gt;table.fits' in text
-    assert 'gz2-sdss-v2@' in text
+    assert 'gz2-sdss-v3@' in text
     assert '1 rows have no place on the map' in text
     assert 'NO_RADIUS' in text
     assert '59 of 60 rows' in text
@@ -220,7 +220,7 @@ def test_few_rows_without_flags(table, tmp_path):
         ({'columns': ['none']}, KeyError, 'none'),
         ({'id_column': 'none'}, KeyError, 'none'),
         ({'max_points': 0}, ValueError, 'max_points is 0'),
-        ({'model': 'gz2-sdss-v1'}, ModelMismatchError, 'gz2-sdss-v2'),
+        ({'model': 'gz2-sdss-v1'}, ModelMismatchError, 'gz2-sdss-v3'),
     ],
 )
 def test_wrong_calls_are_refused(table, tmp_path, options, error, message):
@@ -241,7 +241,7 @@ def test_a_page_that_is_there_is_kept(table, tmp_path):
 
 def test_without_latents_there_is_no_page(tmp_path):
     with pytest.raises(KeyError, match='no latents'):
-        write_report(Table({'x': [1.0, 2.0]}), tmp_path / 'a.html', model='gz2-sdss-v2')
+        write_report(Table({'x': [1.0, 2.0]}), tmp_path / 'a.html', model='gz2-sdss-v3')
 
 
 def test_the_command(table, field_files, tmp_path, galvae):

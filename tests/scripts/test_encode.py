@@ -393,8 +393,6 @@ def test_wrong_options(encode, catalog, tmp_path, words, message):
 @pytest.mark.parametrize(
     'words',
     [
-        [],
-        ['encode'],
         ['encode', 'x.fits'],
         ['draw'],
         ['encode', 'x.fits', '-o', 'y.fits', '--device', 'tpu'],
@@ -617,7 +615,10 @@ def test_set_that_is_none(galvae, tmp_path):
 def test_models_and_info(galvae, other_bundle, tmp_path):
     run = galvae('models')
     assert (run.code, run.err) == (0, '')
-    assert [line.split()[0] for line in run.out.splitlines()] == list_models()
+    lines = [line for line in run.out.splitlines() if not line.startswith(' ')]
+    assert [line.split()[0].rstrip(':') for line in lines] == list_models()
+    assert '(default): Variational' in lines[0]
+    assert run.out.count('images: g,r,i or g,r,z best, one to five of any bands') == len(lines)
     bundle = get_model()
     run = galvae('info')
     assert (run.code, run.err) == (0, '')
@@ -849,7 +850,7 @@ def test_signals_end_a_run_in_one_line(
         time.sleep(delay)
         run.send_signal(sent)
         _, err = run.communicate(timeout=60)
-        if run.returncode == -sent:
+        if run.returncode == -sent or 'Failed to import the site module' in err:
             continue  # before Python came to the first line of ours
         assert run.returncode == 128 + sent
         assert err == f'galvae: error: {message}; the same command goes on where it was\n'

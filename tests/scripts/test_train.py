@@ -41,9 +41,10 @@ def test_train_on_a_parquet_set_and_encode_with_the_model(
     trained, training_galvae, tiny_parquet, tmp_path
 ):
     assert trained.code == 0
-    assert trained.err == ''
+    assert trained.out == ''
     bundle = get_model(trained.path)
-    assert trained.out == f'{bundle.id} written to {trained.path}\n'
+    assert trained.err.startswith(f'galvae: {trained.path}: {bundle.id}; ')
+    assert len(trained.err.splitlines()) == 1
     assert bundle.id.startswith('tiny@')
     run = training_galvae(
         'encode', tiny_parquet, '--model', trained.path, '-o', tmp_path / 'out.ecsv'
@@ -64,9 +65,9 @@ def test_the_folder_of_a_run(trained):
 
 def test_train_on_a_folder_of_fits_cutouts(trained_cubes):
     assert trained_cubes.code == 0
-    assert trained_cubes.err == ''
+    assert trained_cubes.out == ''
     bundle = get_model(trained_cubes.path)
-    assert trained_cubes.out == f'{bundle.id} written to {trained_cubes.path}\n'
+    assert trained_cubes.err.startswith(f'galvae: {trained_cubes.path}: {bundle.id}; ')
     assert bundle.manifest.get('training')['config']['bands'] == 'g,r,z'
 
 
@@ -188,7 +189,8 @@ def sweep(training_galvae, tiny_parquet, tmp_path):
 def test_sweep(sweep, tmp_path):
     pytest.importorskip('matplotlib')
     run = sweep('8,2')
-    assert run.code == 0 and run.err == ''
+    assert run.code == 0
+    assert run.err.startswith(f'galvae: {tmp_path / "sweep"}: 2 models; ')
     table = Table.read(tmp_path / 'sweep' / 'sweep.ecsv')
     assert set(table.colnames) == {
         'n_latents',

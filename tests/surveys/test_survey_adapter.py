@@ -8,8 +8,10 @@ from astropy.table import MaskedColumn, Table
 from galvae_affiliated import BundleError, Engine, ModelBundle, get_model
 from galvae_affiliated.flags import GalvaeFlags
 from galvae_affiliated.models._archive import write_arrays
+from galvae_affiliated.models.card import model_card
 from galvae_affiliated.models.encoder import Encoder
 from galvae_affiliated.surveys import SurveyAdapter
+from galvae_affiliated.surveys.report import _verdict as verdict
 
 D = 4
 
@@ -53,6 +55,26 @@ def test_without_pairs_the_covariance_is_matched(surveys):
     moved = adapter.transform(target)
     np.testing.assert_allclose(moved.mean(axis=0), source.mean(axis=0), atol=1e-4)
     np.testing.assert_allclose(np.cov(moved.T), np.cov(source.T), atol=2e-3)
+
+
+def test_a_map_is_compared_with_a_shift(surveys, adapter):
+    report = adapter.report
+    assert report['shifted']['mmd']['value'] > report['after']['mmd']['high']
+    assert 'shift' not in report['why'] and 'by a shift' in str(adapter)
+    source = surveys[0]
+    moved = SurveyAdapter.fit(source[::2], source[1::2] + 0.7)
+    assert moved.report['verdict'] == 'useful'
+    assert moved.report['why'].endswith('a shift of the mean does as much')
+
+
+def test_a_map_that_takes_pairs_apart_is_useless():
+    score = {'value': 0.5, 'low': 0.4, 'high': 0.6, 'p_value': 0.001}
+    before = {'mmd': score, 'pairs': {'distance': score}}
+    better = {**score, 'value': 0.1}
+    apart = {'value': 0.8, 'low': 0.7, 'high': 0.9}
+    assert verdict(before, {**before, 'mmd': better})[0] == 'useful'
+    found, why = verdict(before, {'mmd': better, 'pairs': {'distance': apart}})
+    assert found == 'useless' and 'pairs left out are taken apart' in why
 
 
 def test_errors_are_transformed(surveys, adapter):
@@ -146,10 +168,13 @@ def test_the_encoder_of_an_adapted_model_applies_the_map(adapted):
 
 def test_an_adapted_model_is_another_one(adapted):
     _, model = adapted
-    assert model.id.startswith('gz2-sdss-v2-Legacy-Surveys@')
+    assert model.id.startswith('gz2-sdss-v3-Legacy-Surveys@')
     assert not set(model.same_latents) & set(get_model().same_latents)
     assert model.manifest.adapter.survey == 'Legacy Surveys'
     assert model.manifest.raw['adapter']['report']['verdict'] == 'useful'
+    card = model_card(model)
+    assert 'latents mapped to Legacy Surveys: the discrepancy falls' in card
+    assert 'survey classifier AUC' in card
     report = model.verify(device='cpu')
     assert report['adapter/adapted'] < 1e-5
     with pytest.raises(ValueError, match='adapted to Legacy Surveys already'):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from galvae_affiliated import Engine, ModelBundle, get_model
 from galvae_affiliated.cutouts.sets import open_cutout_set
-from galvae_affiliated.training.parts import encode_kinds, fit_parts
+from galvae_affiliated.training.parts import encode_looks, fit_parts
 
 N = 520
 ENGINE = Engine(device='cpu', n_threads=1)
@@ -49,27 +49,33 @@ def test_kinds_are_encoded_of_the_chosen_rows(parquet):
     source = open_cutout_set(parquet, model.frame, already_scaled=True)
     rows = np.zeros(N, dtype=bool)
     rows[[3, 7]] = True
-    found = encode_kinds(model, source, ENGINE, rows=rows)
-    assert list(found) == ['color', 'grey']
-    assert all(len(encoding) == 2 for encoding in found.values())
-    assert np.isfinite(found['color'].statistics).all()
-    assert np.isnan(found['grey'].statistics).any(axis=1).all()
-    assert np.abs(found['color'].latent - found['grey'].latent).max() > 0.1
+    looks = ['own', 'grey', 'flux', 'two bands', 'one band', 'picture']
+    found = encode_looks(model, source, ENGINE, rows=rows, looks=looks)
+    assert {look: set(encoding.image_kind) for look, encoding in found.items()} == {
+        'own': {'composite_color'}, 'grey': {'composite_grey'}, 'flux': {'flux_color'},
+        'two bands': {'flux_two'}, 'one band': {'flux_grey'}, 'picture': {'rerender_color'}}
+    for encoding in found.values():
+        assert len(encoding) == 2 and encoding.measured.all()
+        assert np.isfinite(encoding.statistics).all()
+    assert np.abs(found['own'].latent - found['grey'].latent).max() > 0.1
 
 
 def test_the_command_makes_a_model_with_both_parts(galvae, parquet, tmp_path):
     output = tmp_path / 'new.galvae'
-    words = ['gz2-sdss-v2', parquet, '-o', output, '--already-scaled', '--split-column', 'split']
+    words = ['gz2-sdss-v3', parquet, '-o', output, '--already-scaled', '--split-column', 'split']
     words += ['--held-out-column', 'held_out', '--components', '1', '--name', 'parts']
+    words += ['--own-look-alone', '--also', f'{parquet},split=test']
     words += ['--device', 'cpu', '--n-threads', 1]
     run = galvae('fit-parts', *words)
-    assert (run.code, run.err) == (0, '')
-    assert run.out.startswith('parts@')
+    assert (run.code, run.out) == (0, '')
+    assert run.err.startswith(f'galvae: {output}: parts@')
     model = ModelBundle.read(output)
     assert set(model.verify(device='cpu')) >= {'density/log_density', 'applicability/p'}
     assert model.manifest.density.n_galaxies == N - N // 10
-    about = model.manifest.raw['applicability']['fitted to']['color']
-    assert (about['galaxies'], about['calibrated on']) == (260, 208)
+    about = model.manifest.raw['applicability']['fitted to']['composite_color']
+    # those of the split 'test' too, of which a quarter tells the p-values
+    assert about['galaxies'] + about['calibrated on'] == N
+    assert 208 < about['calibrated on'] < 208 + 30
     assert model.parts['encoder.onnx'] == get_model().parts['encoder.onnx']
 
 
@@ -78,6 +84,8 @@ def test_the_command_makes_a_model_with_both_parts(galvae, parquet, tmp_path):
     [
         (['--parts', 'colour'], "--parts has 'colour'; expected density, applicability, int8"),
         (['--components', 'many'], 'expected whole numbers'),
+        (['--also', 'a.parquet,scale=3'], "--also has 'scale'; expected split"),
+        (['--also', 'a.parquet,pixel_scale=wide'], 'pixel_scale=wide; expected a number'),
         (['--split-column', 'part'], "no column 'part'"),
         (['--split-column', 'split', '--split', 'none'], "has split 'none'"),
         (['--parts', 'density'], 'expected at least 200'),
@@ -91,7 +99,7 @@ def test_wrong_calls_are_refused(galvae, tmp_path, words, message):
 
 
 def test_one_part_alone(parquet):
-    source = get_model()
+    source = get_model('gz2-sdss-v1')
     model = fit_parts(
         source, parquet, ENGINE, parts=['density'], already_scaled=True, n_components=[1]
     )

@@ -2,15 +2,25 @@
 """How near the latents of two surveys are, on galaxies that were not learnt from."""
 
 import numpy as np
+import torch
 
 from galvae_affiliated.models.votes import predict_votes
-from galvae_affiliated.surveys import maximum_mean_discrepancy, pair_scores, survey_area
+from galvae_affiliated.surveys import (
+    coral_map,
+    maximum_mean_discrepancy,
+    pair_scores,
+    survey_area,
+)
+from galvae_affiliated.surveys.alignment import scaling_map, shift_map
+from galvae_affiliated.training.adapt.look import imitate
 from galvae_affiliated.training.adapt.setup import latents_of
 
-__all__ = ['discrepancy_change', 'held_out_scores', 'survey_report', 'vote_divergence']
+__all__ = ['as_good', 'baseline_reports', 'discrepancy_change', 'held_out_scores',
+           'survey_report', 'vote_divergence']
 
 N_BOOT = 200
 MAX_DRAWN = 500  # galaxies of each survey in a sample
+MAX_FITTED = 5000  # galaxies of the source that a linear map is fitted to
 
 
 def held_out_scores(setup, network):
@@ -99,32 +109,104 @@ def survey_report(setup, network):
         ``pairs``, of those held out where there are any. Each score is a dict of ``value``,
         ``low`` and ``high``.
     """
-    source, target = _matched_latents(setup, network)
-    found = maximum_mean_discrepancy(source, target, widths=setup.widths)
-    report = {
-        'galaxies': len(target),
-        'mmd': {**_score(found.value, found.low, found.high),
-                        'p_value': round(found.p_value, 4)},
-        'survey_area': _score(*survey_area(source, target)),
-        'source_loss': _score(*vote_divergence(setup, network)),
-    }
+    report = _likeness(setup, *_matched_latents(setup, network))
+    report['source_loss'] = _score(*vote_divergence(setup, network))
     held = setup.pairs[setup.held_pairs]
     if len(held):
-        report['pairs'] = {'number': len(held), **_pair_report(setup, network, held)}
+        source, target = (setup.whitening(latents_of(network, setup.preprocess, survey, rows))
+                          for survey, rows in ((setup.source, slice(None)),
+                                               (setup.target, held[:, 1])))
+        report['pairs'] = _pair_report(source, target, held)
     return report
+
+
+def baseline_reports(setup):
+    """
+    The same scores of simpler ways to bring the target to the source, none of which learns.
+
+    Parameters
+    ----------
+    setup : `~galvae_affiliated.training.adapt.setup.Setup`
+
+    Returns
+    -------
+    reports : dict of str to dict
+        ``mmd``, ``survey_area`` and ``pairs``, as in `survey_report`, on the same galaxies. Of
+        'light and color', the target's images are made as bright in each channel as the source's;
+        of 'shift', 'scaling' and 'coral', latents get the means, the means and widths, the means
+        and covariances of galaxies of like kind that were learnt from.
+    """
+    target, recolored = (setup.whitening(latents_of(
+        setup.network, setup.preprocess, setup.target, view=view))
+        for view in (None, _recolored(setup)))
+    source = setup.whitening(setup.source_known)
+    rng = np.random.default_rng(0)
+    like = source[rng.choice(len(source), min(MAX_FITTED, len(source)), p=setup.weights)]
+    reports = {}
+    for name, fit in (('light and color', None), ('shift', shift_map), ('scaling', scaling_map),
+                      ('coral', coral_map)):
+        moved = recolored
+        if fit is not None:
+            matrix, offset = fit(like, target[~setup.held_target])
+            moved = target @ matrix + offset
+        reports[name] = _likeness(setup, source[setup.matched[0]], moved[setup.matched[1]])
+        held = setup.pairs[setup.held_pairs]
+        if len(held):
+            reports[name]['pairs'] = _pair_report(source, moved[held[:, 1]], held)
+    return reports
+
+
+def _recolored(setup):
+    """What makes the target's images as bright in each channel as the source's."""
+    generator = torch.Generator().manual_seed(0)
+    return lambda images: imitate(images, setup.target_look, setup.source_look, generator,
+                                  aspects=('light',))
+
+
+def as_good(report, baselines):
+    """
+    The simpler ways that do as much as an adapted model.
+
+    Parameters
+    ----------
+    report : dict
+        Of `survey_report`.
+    baselines : dict of str to dict
+        Of `baseline_reports`.
+
+    Returns
+    -------
+    names : list of str
+        Those whose discrepancy and survey classifier, and distance of pairs where there are some,
+        are all within the adapted model's interval of 95 per cent, or below it.
+    """
+    def measures(one):
+        return [one['mmd'], one['survey_area'], *([one['pairs']['distance']] if 'pairs' in one
+                                                  else [])]
+
+    return [name for name, found in baselines.items()
+            if all(simple['value'] <= ours['high'] for simple, ours in
+                   zip(measures(found), measures(report)))]
+
+
+def _likeness(setup, source, target):
+    """Scores of whitened latents of held-out galaxies of like kind."""
+    found = maximum_mean_discrepancy(source, target, widths=setup.widths)
+    return {'galaxies': len(target),
+            'mmd': {**_score(found.value, found.low, found.high),
+                    'p_value': round(found.p_value, 4)},
+            'survey_area': _score(*survey_area(source, target))}
 
 
 def _score(value, low, high):
     return {'value': round(value, 5), 'low': round(low, 5), 'high': round(high, 5)}
 
 
-def _pair_report(setup, network, pairs):
-    """Scores of held-out pairs, among all of the source."""
-    source = setup.whitening(latents_of(network, setup.preprocess, setup.source))
-    target = setup.whitening(latents_of(network, setup.preprocess, setup.target, pairs[:, 1]))
+def _pair_report(source, target, pairs):
+    """Scores of held-out pairs, a row of the target each, among all of the source."""
     rows = np.stack([pairs[:, 0], np.arange(len(pairs))], axis=1)
     scores = pair_scores(source, target, rows)
-    return {name: _score(**score) for name, score in scores.items()}
+    return {'number': len(pairs), **{name: _score(**score) for name, score in scores.items()}}
 
 
 def discrepancy_change(setup, network, *, n_boot=N_BOOT, random_state=0):

@@ -58,6 +58,12 @@ class AdaptationOptions:
     ------
     ValueError
         Naming what is wrong, what was given and what was expected.
+
+    Examples
+    --------
+    >>> from galvae_affiliated.training.adapt.options import AdaptationOptions
+    >>> AdaptationOptions(losses=('consistency', 'coral'), steps=200).steps
+    200
     """
 
     losses: tuple = ('consistency', 'conditional-mmd')

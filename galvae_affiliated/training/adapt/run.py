@@ -15,7 +15,12 @@ from galvae_affiliated.models.registry import get_model
 from galvae_affiliated.training.adapt.bundle import adapted_bundle, settle_decoder
 from galvae_affiliated.training.adapt.fitting import Adaptation
 from galvae_affiliated.training.adapt.images import check_target, read_survey
-from galvae_affiliated.training.adapt.measure import discrepancy_change, survey_report
+from galvae_affiliated.training.adapt.measure import (
+    as_good,
+    baseline_reports,
+    discrepancy_change,
+    survey_report,
+)
 from galvae_affiliated.training.adapt.options import AdaptationOptions
 from galvae_affiliated.training.adapt.pairs import pair_rows, read_pairs
 from galvae_affiliated.training.adapt.setup import prepare
@@ -88,6 +93,15 @@ def adapt_model(model, source, target, *, pairs=None, name=None, version='1', de
     the source galaxies that a step compares with are drawn such that their predicted answers
     are distributed as the target's, and the default discrepancy compares galaxies of like
     answers alone.
+
+    Examples
+    --------
+    A run takes minutes:
+
+    >>> from galvae_affiliated.training import adapt_model
+    >>> model = adapt_model('mine.galvae', 'old_survey.parquet', 'new_survey.parquet',
+    ...                     pairs='both.csv', name='both')  # doctest: +SKIP
+    >>> model.write('both.galvae')  # doctest: +SKIP
     """
     options = _options(options, changes)
     model = get_model(model)
@@ -107,10 +121,14 @@ def adapt_model(model, source, target, *, pairs=None, name=None, version='1', de
     after = survey_report(setup, network)
     change = discrepancy_change(setup, network)
     _check_gain(before, after, change, options)
+    baselines = baseline_reports(setup)
+    simpler = as_good(after, baselines)
+    if simpler:
+        logger.warning('%s did as much without learning: see SurveyAdapter', ' and '.join(simpler))
     if options.settling_steps:
         settle_decoder(setup, network, options)
     about = {**_about(setup, run, options), 'before': before, 'after': after,
-             'change of discrepancy': change}
+             'change of discrepancy': change, 'baselines': baselines, 'as good': simpler}
     if description is None:
         description = f'{model.name}, adapted to {surveys[1].name}'
     return adapted_bundle(setup, network, about, name=name, version=version,

@@ -7,7 +7,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-__all__ = ['TERMS', 'Codes', 'kernel_mean', 'make_terms']
+from galvae_affiliated.training.objectives.alignment import (
+    gaussian_kernel,
+    kernel_discrepancy,
+    square_distances,
+)
+
+__all__ = ['TERMS', 'Codes', 'make_terms']
 
 OCTAVES = (-2, -1, 0, 1, 2)  # of the widths of kernels about the median distance
 BLUR, SCALING = 0.05, 0.9  # of the Sinkhorn divergence, in units of the spread of the latents
@@ -87,51 +93,22 @@ class DiscrepancyTerm(nn.Module):
             answers = torch.cat([codes.target_answers, codes.memory_answers])
             likeness = _answer_kernels(codes.source_answers, answers)
             kernels = [k * like for k, like in zip(kernels, likeness)]
-        within_source, within_target, across = kernels
-        return (kernel_mean(within_source, is_within=True)
-                + kernel_mean(within_target, is_within=True) - 2.0 * kernel_mean(across))
-
-
-def _square_distances(a, b):
-    return (a.square().sum(1)[:, None] + b.square().sum(1) - 2.0 * a @ b.T).clamp(min=0.0)
+        return kernel_discrepancy(kernels)
 
 
 def _latent_kernels(source, target):
     """Kernels within the source, within the target, and of both; a mean over the widths."""
-    squares = [_square_distances(*pair) for pair in
-               ((source, source), (target, target), (source, target))]
+    squares = square_distances(source, target)
     middle = squares[2].detach().median()
-    scales = [middle * 4.0 ** octave for octave in OCTAVES]
-    return [sum(torch.exp(-square / (2.0 * scale)) for scale in scales) / len(scales)
+    return [gaussian_kernel(square, [2.0 * middle * 4.0 ** octave for octave in OCTAVES])
             for square in squares]
 
 
 def _answer_kernels(source, target):
     """One Gaussian kernel of answers, as wide as half the median distance."""
-    squares = [_square_distances(*pair) for pair in
-               ((source, source), (target, target), (source, target))]
+    squares = square_distances(source, target)
     scale = (squares[2].median() / 4.0).clamp(min=1e-6)
-    return [torch.exp(-square / (2.0 * scale)) for square in squares]
-
-
-def kernel_mean(kernel, *, is_within=False):
-    """
-    Mean of a kernel over pairs of rows.
-
-    Parameters
-    ----------
-    kernel : (N, M) tensor
-    is_within : bool, optional
-        Rows and columns are the same galaxies; one with itself is no pair.
-
-    Returns
-    -------
-    mean : tensor
-    """
-    if not is_within:
-        return kernel.mean()
-    n = len(kernel)
-    return (kernel.sum() - kernel.diagonal().sum()) / (n * (n - 1))
+    return [gaussian_kernel(square, [2.0 * scale]) for square in squares]
 
 
 class SinkhornTerm(nn.Module):

@@ -49,6 +49,15 @@ class GalaxySet(Dataset):
         Galaxies that were not selected by their votes.
     other_surveys : sequence of `~galvae_affiliated.training.data.other_surveys.OtherSurvey`
         Galaxies without labels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated.training import GalaxySet
+    >>> images = np.zeros((10, 32, 32, 3), dtype=np.uint8)
+    >>> galaxies = GalaxySet(images, [f'J{i}' for i in range(10)], held_out=[8, 9])
+    >>> len(galaxies), tuple(galaxies.composites([0, 1]).shape)
+    (10, (2, 3, 32, 32))
     """
 
     def __init__(self, images, ids, *, votes=None, has_votes=None, classes=None, class_names=(),
@@ -141,6 +150,19 @@ def read_galaxies(config, cache, *, stacks=None):
         read, or a guided model has no votes to be guided by.
     FileNotFoundError
         If a file that the configuration names is not there.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from galvae_affiliated import CutoutStack
+    >>> from galvae_affiliated.training import TrainingConfig, read_galaxies
+    >>> config = TrainingConfig.of_preset('beta-vae', grid=32)
+    >>> stack = CutoutStack.from_composites(np.random.default_rng(0).random((40, 3, 32, 32)))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     galaxies = read_galaxies(config, folder, stacks=[([f'J{i}' for i in range(40)], stack)])
+    ...     len(galaxies)
+    40
     """
     data = config.data
     tree = question_tree(data.questions)

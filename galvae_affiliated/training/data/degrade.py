@@ -5,6 +5,7 @@ import math
 
 import torch
 
+from galvae_affiliated.cutouts._grey import middle_band
 from galvae_affiliated.training.data.augment import lose_edge, noise_fields, turned_views
 
 __all__ = ['in_grey', 'survey_view']
@@ -63,7 +64,7 @@ def survey_view(images, config, generator):
 
 def in_grey(composites):
     """(N, 3, H, W) composites as their middle band alone shows them: r of SDSS's i, r, g."""
-    return composites[:, 1:2].expand(-1, 3, -1, -1).contiguous()
+    return middle_band(composites)
 
 
 def _filters(n, config, generator):

@@ -28,6 +28,16 @@ class Votes:
         Conditional on the question being asked; rows without votes are zero.
     weight : (N,) float32 array
         Share of the volunteers who were asked; zero where that is not known.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from galvae_affiliated.training.data.labels import question_tree, read_votes
+    >>> tree = question_tree({'bar': {'answers': ['yes', 'no']}})
+    >>> labels = pd.DataFrame({'bar_yes_fraction': [0.8, 0.1], 'bar_no_fraction': [0.2, 0.9]})
+    >>> votes = read_votes(labels, tree)['bar']
+    >>> votes.fractions.shape, votes.subset([0]).fractions.shape
+    ((2, 2), (1, 2))
     """
 
     fractions: np.ndarray
@@ -56,6 +66,12 @@ def question_tree(questions):
     ------
     ValueError
         If it is something else, or a parent is not in the tree.
+
+    Examples
+    --------
+    >>> from galvae_affiliated.training.data.labels import question_tree
+    >>> question_tree({'bar': {'answers': ['yes', 'no']}})
+    {'bar': {'answers': ['yes', 'no'], 'parent': None}}
     """
     if questions == 'none':
         return {}
@@ -98,8 +114,20 @@ def read_labels(path, id_column):
 
     Raises
     ------
+    FileNotFoundError
+        If there is no such file.
     ValueError
         If it cannot be read, has no such column, or an identifier twice.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from astropy.table import Table
+    >>> from galvae_affiliated.training import read_labels
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Table({'id_str': ['J1', 'J2'], 'kind': ['a', 'b']}).write(f'{folder}/labels.ecsv')
+    ...     read_labels(f'{folder}/labels.ecsv', 'id_str').index.tolist()
+    ['J1', 'J2']
     """
     path = Path(path)
     if not path.exists():
@@ -166,6 +194,15 @@ def read_votes(labels, tree, suffix=''):
     ------
     ValueError
         If a column is missing, or a fraction is not from 0 to 1.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from galvae_affiliated.training.data.labels import question_tree, read_votes
+    >>> tree = question_tree({'bar': {'answers': ['yes', 'no']}})
+    >>> labels = pd.DataFrame({'bar_yes_fraction': [0.8, 0.1], 'bar_no_fraction': [0.2, 0.9]})
+    >>> read_votes(labels, tree)['bar'].weight.tolist()
+    [1.0, 1.0]
     """
     votes = {}
     for question, entry in tree.items():
@@ -205,6 +242,13 @@ def check_votes(questions, fractions, weights):
     ------
     ValueError
         If fewer than 20 galaxies have votes, or all that were asked a question gave one answer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated.training.data.labels import check_votes
+    >>> yes = np.linspace(0.0, 1.0, 30)
+    >>> check_votes(['bar'], [np.column_stack([yes, 1.0 - yes])], [np.ones(30)])
     """
     n = int(sum(weight > 0 for weight in weights).astype(bool).sum())
     if n < LEAST_GALAXIES:
@@ -256,6 +300,16 @@ def with_teacher(votes, predicted, tree, weight):
     Returns
     -------
     votes : dict of str to `Votes`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated.training.data.labels import Votes, question_tree, with_teacher
+    >>> tree = question_tree({'bar': {'answers': ['yes', 'no']}})
+    >>> own = Votes(np.array([[0.8, 0.2], [0.0, 0.0]], 'f4'), np.array([1.0, 0.0], 'f4'))
+    >>> other = Votes(np.array([[0.7, 0.3], [0.1, 0.9]], 'f4'), np.array([1.0, 1.0], 'f4'))
+    >>> with_teacher({'bar': own}, {'bar': other}, tree, weight=0.5)['bar'].weight.tolist()
+    [1.0, 0.5]
     """
     has_votes = rows_with_votes(votes, len(next(iter(votes.values())).weight))
     reach, merged = {}, {}

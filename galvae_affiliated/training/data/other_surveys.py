@@ -1,17 +1,24 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Galaxies of other surveys, without labels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from galvae_affiliated.training.data.labels import (
+    Votes,
+    question_tree,
+    read_labels,
+    read_votes,
+    with_teacher,
+)
 from galvae_affiliated.training.data.rendered import OPTIONS, open_source, rendered_images
 
 __all__ = ['OtherSurvey', 'draw_others', 'read_other_surveys']
 
-ALLOWED = ('source', 'is_aligned', *OPTIONS)
+ALLOWED = ('source', 'is_aligned', 'teacher', *OPTIONS)
 
 
 @dataclass(frozen=True)
@@ -26,10 +33,13 @@ class OtherSurvey:
     is_aligned : bool
         Their latents shall be distributed as those of the labelled survey are, within kinds. That
         asks for galaxies of the same mass and distance.
+    votes : dict of str to `~galvae_affiliated.training.data.labels.Votes`
+        What a teacher predicts of them; empty where there is none.
     """
 
     images: np.ndarray
     is_aligned: bool = True
+    votes: dict = field(default_factory=dict)
 
 
 def draw_others(surveys, n, generator):
@@ -46,10 +56,12 @@ def draw_others(surveys, n, generator):
     Yields
     ------
     images : (n, grid, grid, 3) uint8 tensor
+    rows : (n,) int64 tensor
+        Their places in the survey.
     """
     for survey in surveys:
         drawn = torch.randint(len(survey.images), (n,), generator=generator)
-        yield torch.from_numpy(survey.images[drawn.numpy()])
+        yield torch.from_numpy(survey.images[drawn.numpy()]), drawn
 
 
 def read_other_surveys(config, cache):
@@ -84,11 +96,23 @@ def read_other_surveys(config, cache):
             what = f'has {unknown[0]!r}' if unknown else 'names no source'
             raise ValueError(f'data.other_surveys: {other!r} {what}; expected '
                              f'{", ".join(ALLOWED)}')
-        is_aligned = options.pop('is_aligned', True)
+        is_aligned, teacher = options.pop('is_aligned', True), options.pop('teacher', '')
         own = config.replaced(**{**plain, **options})
-        _, images, usable = rendered_images(open_source(own), None, own, Path(cache))
+        ids, images, usable = rendered_images(open_source(own), None, own, Path(cache))
         if not usable.any():
             raise ValueError(f'{options["source"]}: no galaxy could be brought to the scale of the '
                              'model')
-        surveys.append(OtherSurvey(np.array(images[np.flatnonzero(usable)]), is_aligned))
+        votes = _predicted_votes(teacher, ids[usable], config) if teacher else {}
+        surveys.append(OtherSurvey(np.array(images[np.flatnonzero(usable)]), is_aligned, votes))
     return surveys
+
+
+def _predicted_votes(path, ids, config):
+    """What a teacher says of a survey's galaxies, as votes with the weight that it has."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'{path}: there is no such file (data.other_surveys, teacher)')
+    tree = question_tree(config.data.questions)
+    predicted = read_votes(read_labels(path, config.data.id_column).reindex(ids), tree)
+    none = {question: Votes(np.zeros_like(votes.fractions), np.zeros_like(votes.weight))
+            for question, votes in predicted.items()}
+    return with_teacher(none, predicted, tree, config.data.teacher_weight)

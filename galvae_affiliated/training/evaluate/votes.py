@@ -97,7 +97,7 @@ def answer_areas(predicted, votes, questions=None):
 
     Parameters
     ----------
-    predicted, votes, questions
+    predicted, votes, questions : object
         As `vote_scores` takes them.
 
     Returns
@@ -155,7 +155,7 @@ def cumulative_rmse(predicted, votes, tree, complete):
 
     Parameters
     ----------
-    predicted, votes
+    predicted, votes : object
         As `vote_scores` takes them.
     tree : dict
         Questions to ``answers`` and ``parent``, parents first; see
@@ -190,7 +190,7 @@ def latent_scores(latent, votes, other_latent, other_votes):
         Of the galaxies that the regression learns from.
     votes : dict of str to `~galvae_affiliated.training.data.labels.Votes`
         Of the same.
-    other_latent, other_votes
+    other_latent, other_votes : object
         The same of the galaxies that it is measured on.
 
     Returns

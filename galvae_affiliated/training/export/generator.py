@@ -43,6 +43,15 @@ def with_generator(bundle, module, about=None):
     ------
     ParityError
         If the graph does not give what PyTorch gives.
+
+    Examples
+    --------
+    Of a module that was trained with ``sharpen``:
+
+    >>> from galvae_affiliated import get_model
+    >>> from galvae_affiliated.training.export.generator import with_generator
+    >>> sharp = with_generator(get_model('mine.galvae'), module)  # doctest: +SKIP
+    >>> sharp.manifest.noise_shape  # doctest: +SKIP
     """
     generator = module.generator.eval().cpu()
     n_noise, side, _ = generator.noise_shape

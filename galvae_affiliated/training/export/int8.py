@@ -39,6 +39,14 @@ def with_int8(bundle, composites):
     ------
     ValueError
         If there are fewer than 16 images.
+
+    Examples
+    --------
+    >>> from galvae_affiliated import get_model
+    >>> from galvae_affiliated.training.export.int8 import with_int8
+    >>> model = get_model()
+    >>> 'encoder.int8.onnx' in with_int8(model, model.generate(16, random_state=0).images).parts
+    True
     """
     if len(composites) < BATCH:
         raise ValueError(f'there are {len(composites)} images; expected at least {BATCH}')

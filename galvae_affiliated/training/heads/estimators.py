@@ -194,17 +194,20 @@ class NetworkHeads(TorchHeads):
     n_members, steps : int, optional
         How many heads, and how often each is updated.
     weight_decay : float, optional
+    noise : float, optional
+        Of the latents that a member sees, in their errors.
     n_volunteers : int, optional
         Votes of a question that everybody was asked; only 'dirichlet' uses it.
     random_state : int, optional
     """
 
-    def __init__(self, kind='network', *, n_members=8, steps=1500, weight_decay=0.02,
+    def __init__(self, kind='network', *, n_members=8, steps=1500, weight_decay=0.02, noise=1.0,
                  n_volunteers=40, random_state=0):
         self.kind = kind
         self.n_members = n_members
         self.steps = steps
         self.weight_decay = weight_decay
+        self.noise = noise
         self.n_volunteers = n_volunteers
         self.random_state = random_state
 
@@ -225,7 +228,7 @@ class NetworkHeads(TorchHeads):
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, self.steps)
         order = torch.multinomial(drawn, BATCH * self.steps, replacement=True)
         for rows in order.split(BATCH):
-            error = data.error[rows]
+            error = self.noise * data.error[rows]
             latent = data.latent[rows] + error * torch.randn_like(error)
             loss = head.vote_loss(latent, [f[rows] for f in data.fractions],
                                   [w[rows] for w in data.weights], self.n_volunteers)
@@ -241,7 +244,8 @@ class NetworkHeads(TorchHeads):
 
     @property
     def about(self):
-        return {'n_members': self.n_members, 'weight decay': self.weight_decay}
+        return {'n_members': self.n_members, 'weight decay': self.weight_decay,
+                'noise, errors of the latents': self.noise}
 
 
 class CrossEntropyHeads(VoteHeads):

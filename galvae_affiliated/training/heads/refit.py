@@ -88,6 +88,19 @@ def fit_new_heads(model, labels, table, *, questions='gz2', suffix='', class_col
         and votes.
     ModelMismatchError
         If the latents are of another model.
+
+    Examples
+    --------
+    On a table that ``galvae encode`` wrote, in seconds to minutes:
+
+    >>> from galvae_affiliated.tables import read_catalog
+    >>> from galvae_affiliated.training import fit_new_heads, read_labels
+    >>> table = read_catalog('latents.parquet')  # doctest: +SKIP
+    >>> labels = read_labels('classes.csv', 'id_str')  # doctest: +SKIP
+    >>> model = fit_new_heads('gz2-sdss-v3', labels, table, class_column='kind',
+    ...                       name='mine')  # doctest: +SKIP
+    >>> model.questions['kind']  # doctest: +SKIP
+    ['merger', 'spiral']
     """
     model = get_model(model)
     labels, latent, error = _match_latents(model, labels, table)
@@ -149,6 +162,17 @@ def fit_new_quantities(model, labels, table, quantities, *, name=None, random_st
         both latents and values.
     ModelMismatchError
         If the latents are of another model.
+
+    Examples
+    --------
+    On a table that ``galvae encode`` wrote, in seconds to minutes:
+
+    >>> from galvae_affiliated.tables import read_catalog
+    >>> from galvae_affiliated.training import fit_new_quantities, read_labels
+    >>> table = read_catalog('latents.parquet')  # doctest: +SKIP
+    >>> labels = read_labels('masses.csv', 'id_str')  # doctest: +SKIP
+    >>> model = fit_new_quantities('gz2-sdss-v3', labels, table, ['logmass'])  # doctest: +SKIP
+    >>> model.write('with_mass.galvae')  # doctest: +SKIP
     """
     model = get_model(model)
     if 'galvae_radius' not in table.colnames:

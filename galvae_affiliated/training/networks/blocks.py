@@ -37,9 +37,16 @@ class PooledEncoder(nn.Module):
         self.n_latents = config.n_latents
         self.head = nn.Linear(2 * width, 2 * (config.n_latents + config.n_pose))
 
+    def seen(self, x):
+        """(N, 3, grid, grid) -> channels of the last stage."""
+        return self.features(x)
+
     def forward(self, x):
         """(N, 3, grid, grid) -> mean and log-variance, each (N, n_latents + n_pose)."""
-        x = self.features(x)
+        return self.read(self.seen(x))
+
+    def read(self, x):
+        """Channels of the last stage -> mean and log-variance."""
         # the posterior is computed in full precision even where training runs in half of it
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()

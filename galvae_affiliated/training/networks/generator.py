@@ -5,22 +5,56 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from galvae_affiliated.training.networks.blocks import BLOCK
-from galvae_affiliated.training.networks.light import LightDecoder, SeparableBlock
+from galvae_affiliated.training.networks.light import LightDecoder
 
 __all__ = ['Critic', 'Generator']
 
+FINE_WIDTHS = (16, 8)  # channels of the stages that the smooth decoder lacks, each twice as fine
+LEAST_INNER = 32  # channels between the two convolutions of a dense block
 CRITIC_WIDTHS = (24, 48, 96, 128)  # channels; each stage sees half the pixels a side
+JUDGED = (1, 3)  # stages of the critic that say what they think: knots, and arms
 LEAK = 0.2
+
+
+class DenseBlock(nn.Module):
+    """Two convolutions that mix what is around with all channels, added to what goes in."""
+
+    def __init__(self, width):
+        super().__init__()
+        inner = max(width // 2, LEAST_INNER)
+        self.first = nn.Conv2d(width, inner, 3, padding=1)
+        self.second = nn.Conv2d(inner, width, 3, padding=1)
+        nn.init.zeros_(self.second.weight)
+        nn.init.zeros_(self.second.bias)
+
+    def forward(self, x):
+        return x + self.second(functional.leaky_relu(self.first(x), LEAK))
+
+
+class FineStage(nn.Module):
+    """Half the pixel, with random numbers of its own: a part of those of the pixels before."""
+
+    def __init__(self, n_in, width, n_noise, factor):
+        super().__init__()
+        self.factor = factor
+        self.narrow = nn.Conv2d(n_in, width, 1)
+        self.mixer = nn.Conv2d(n_noise, width * factor ** 2, 1, bias=False)
+        self.around = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x, noise):
+        # nearest pixels would leave a pattern of blocks
+        x = functional.interpolate(self.narrow(x), scale_factor=2.0, mode='bilinear')
+        x = x + functional.pixel_shuffle(self.mixer(noise), self.factor)
+        return functional.leaky_relu(self.around(functional.leaky_relu(x, LEAK)), LEAK)
 
 
 class Generator(LightDecoder):
     """
-    A light decoder with random numbers beside its latents.
+    A light decoder with random numbers beside its latents, and stages down to single pixels.
 
     The place of each knot and the noise of the sky are not in the latents of a
-    galaxy. They are drawn: each of the finest stage's pixels, which becomes 4 x
-    4 of the image, has ``n_noise`` standard normal numbers. The same numbers
+    galaxy. They are drawn: each of the smooth decoder's finest pixels, which
+    becomes 4 x 4 of the image, has ``n_noise`` standard normal numbers. The same numbers
     give the same picture. Before training, the network gives what the decoder
     gives that it was made from, whatever the numbers are.
 
@@ -28,27 +62,42 @@ class Generator(LightDecoder):
     ----------
     config : `~galvae_affiliated.training.config.ModelConfig`
     n_noise : int, optional
-        Random numbers a pixel of the finest stage.
+        Random numbers a pixel of the smooth decoder's finest stage.
     """
 
     def __init__(self, config, n_noise=16):
         super().__init__(config)
-        width = config.decoder_widths[-1]
+        widths = config.decoder_widths
         self.n_noise = n_noise
-        self.side = config.grid // BLOCK
+        self.side = self.base * 2 ** (len(widths) - 1)
         # the coarser stages have theirs from the means of blocks of the same numbers
         self.mixers = nn.ModuleList(
-            [nn.Conv2d(n_noise, n_out, 1, bias=False) for n_out in config.decoder_widths])
+            [nn.Conv2d(n_noise, n_out, 1, bias=False) for n_out in widths])
         for mixer in self.mixers:
             nn.init.zeros_(mixer.weight)
-        self.texture = nn.Sequential(SeparableBlock(width), SeparableBlock(width))
-        self.detail = nn.Conv2d(width, 3 * BLOCK ** 2, 1, bias=False)
+        self.dense = nn.ModuleList([DenseBlock(width) for width in widths])
+        n_in, self.fine = widths[-1], nn.ModuleList()
+        for stage, width in enumerate(FINE_WIDTHS):
+            self.fine.append(FineStage(n_in, width, n_noise, 2 ** (stage + 1)))
+            n_in = width
+        self.detail = nn.Conv2d(n_in, 3, 3, padding=1)
         nn.init.zeros_(self.detail.weight)
+        nn.init.zeros_(self.detail.bias)
 
     @property
     def noise_shape(self):
         """tuple: Of the random numbers of one image."""
         return self.n_noise, self.side, self.side
+
+    def fix_norms(self):
+        """Batch normalisations as they are in use: a batch of drawn galaxies is small."""
+        for layer in self.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.eval()
+
+    def fix_blocks(self):
+        """Keep what the smooth decoder makes 4 x 4 pixels of a block with: details are finer."""
+        self.layers[-2].requires_grad_(False)
 
     def forward(self, latent, pose, noise):
         """(N, n_latents), (N, n_pose), (N, n_noise, grid / 4, grid / 4) -> (N, 3, grid, grid)."""
@@ -60,9 +109,13 @@ class Generator(LightDecoder):
             # after what makes a stage's channels comes the noise of its pixels
             if isinstance(layer, nn.ReLU) and stage == 0 or isinstance(layer, nn.Upsample):
                 x = x + self.mixers[stage](_at_side(noise, x.shape[-1]))
+                x = self.dense[stage](x)
                 stage += 1
         last, shuffle = self.layers[-2:]
-        return shuffle(last(x) + self.detail(self.texture(x)))
+        smooth = shuffle(last(x))
+        for fine in self.fine:
+            x = fine(x, noise)
+        return smooth + self.detail(x)
 
 
 def _at_side(noise, side):
@@ -73,9 +126,10 @@ def _at_side(noise, side):
 
 class Critic(nn.Module):
     """
-    How much each patch of an image looks like data, knowing the galaxy's latents.
+    How much each patch of an image looks like data, knowing what it shall show.
 
-    Without batch normalisation, so that an image is judged by itself.
+    It sees the smooth decoder's picture beside the image, and judges at two
+    scales. Without batch normalisation, so that an image is judged by itself.
 
     Parameters
     ----------
@@ -85,28 +139,35 @@ class Critic(nn.Module):
 
     def __init__(self, n_latents, widths=CRITIC_WIDTHS):
         super().__init__()
-        stages, n_in = [], 3
+        stages, n_in = [], 6
         for width in widths:
             stages.append(nn.Conv2d(n_in, width, 4, 2, 1))
             n_in = width
         self.stages = nn.ModuleList(stages)
-        self.last = nn.Conv2d(n_in, 1, 3, padding=1)
+        self.verdicts = nn.ModuleList(
+            [nn.Conv2d(widths[stage], 1, 3, padding=1) for stage in JUDGED])
         self.match = nn.Linear(n_latents, n_in)
 
-    def forward(self, images, latent):
+    def forward(self, images, smooth, latent):
         """
         Scores of patches, and the features that they were judged by.
 
+        Parameters
+        ----------
+        images, smooth : (N, 3, grid, grid) tensors
+        latent : (N, n_latents) tensor
+
         Returns
         -------
-        scores : (N, 1, grid / 16, grid / 16) tensor
-            More is likelier to be data.
+        scores : list of (N, 1, H, W) tensors
+            Of each scale; more is likelier to be data.
         features : list of (N, C, H, W) tensors
         """
-        features, x = [], images
+        features, x = [], torch.cat([images, smooth], dim=1)
         for stage in self.stages:
             x = functional.leaky_relu(stage(x), LEAK)
             features.append(x)
+        scores = [verdict(features[stage]) for verdict, stage in zip(self.verdicts, JUDGED)]
         wanted = self.match(latent)[:, :, None, None]
-        joint = (wanted * x).mean(1, keepdim=True)
-        return self.last(x) + joint, features
+        scores[-1] = scores[-1] + (wanted * x).mean(1, keepdim=True)
+        return scores, features

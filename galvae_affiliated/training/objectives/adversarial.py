@@ -6,8 +6,10 @@ from torch import nn
 from torch.nn import functional
 
 from galvae_affiliated.models.registry import get_model
+from galvae_affiliated.training.checkpoints import read_checkpoint
 from galvae_affiliated.training.data.augment import turned_views
 from galvae_affiliated.training.data.dataset import as_composites
+from galvae_affiliated.training.networks.blocks import BLOCK
 from galvae_affiliated.training.networks.from_bundle import network_of_bundle
 from galvae_affiliated.training.networks.generator import Critic, Generator
 from galvae_affiliated.training.objectives import losses
@@ -21,7 +23,7 @@ BALANCE_EVERY = 8
 BALANCE_MEMORY = 0.95  # of the running weight of the critic's opinion
 MAX_BALANCE = 100.0
 CRITIC_BETAS = (0.0, 0.99)
-SMOOTHED = 4  # pixels a side: light of blocks of so many shall stay where it is
+SMOOTHED = 16  # pixels a side: light of blocks of so many shall stay where it is; arms may move
 MAX_ROLL = 8  # pixels by which both sides are moved before they are judged
 BRIGHTNESS = 0.1  # and the standard deviation of the factor on their light
 
@@ -35,8 +37,9 @@ class AdversarialDecoder(VAEObjective):
     the smooth decoder and learns against a critic: a relativistic loss with
     penalties on the gradients at data and at pictures (Huang et al. 2024),
     features of the critic that shall agree, light in blocks as the smooth
-    decoder has it, and the code that the encoder reads from the picture, which
-    shall be the code that was drawn. The critic's weight is the ratio of the
+    decoder has it, what the encoder's last stage sees in the galaxy that was
+    encoded, and the code that it reads from the picture, which shall be the
+    code that was drawn. The critic's weight is the ratio of the
     gradients at the last layer (Esser et al. 2021). Both sides are moved and
     dimmed alike before they are judged (Zhao et al. 2020), as a critic would
     soon know a small set by heart.
@@ -63,37 +66,45 @@ class AdversarialDecoder(VAEObjective):
         own = config.model
         self.generator = Generator(own, own.n_noise).to(memory_format=torch.channels_last)
         self.generator.load_state_dict(network.decoder.state_dict(), strict=False)
+        self.generator.fix_blocks()
         self.critic = Critic(own.n_latents).to(memory_format=torch.channels_last)
         self.critic_optimizer = torch.optim.Adam(
             self.critic.parameters(), config.training.critic_rate, CRITIC_BETAS)
         self.register_buffer('balance', torch.tensor(1.0))
+
+    def take_weights(self, path):
+        """Start from the generator and critic of an earlier run, perhaps of another encoder."""
+        saved = read_checkpoint(path)['state_dict']
+        for part in ('generator', 'critic'):
+            weights = {name.removeprefix(f'{part}.'): value for name, value in saved.items()
+                       if name.startswith(f'{part}.')}
+            if not weights:
+                raise ValueError(f'{path}: this checkpoint is of a run without "sharpen"')
+            getattr(self, part).load_state_dict(weights)
 
     def training_step(self, batch, _):
         images, _ = batch
         number = self.batch_number
         torch.manual_seed(self.batch_seed(number))
         self.model.eval()
-        real, mean, logvar = self._encoded(images, number)
-        latent, pose = self.split_code(mean)
-        noise = torch.randn(len(latent), *self.generator.noise_shape, device=self.device)
-        drawn = self._within(self.generator(latent, pose, noise))
-        shown_real, shown_drawn = self._augmented(real, drawn)
-        self.log('critic', self._teach_critic(shown_real, shown_drawn.detach(), latent),
-                 prog_bar=True)
-        self.critic.requires_grad_(False)
-        opinion, features = self._critic_losses(shown_real, shown_drawn, latent)
-        self.critic.requires_grad_(True)
+        self.generator.fix_norms()
+        real, code = self._encoded(images, number)
+        latent, pose = self.split_code(code)
         with torch.no_grad():
             smooth = self._within(self.model.decoder(latent, pose).float())
-        again_mean, again_logvar = self.model.encoder(self._channels_last(drawn))
-        terms = {
-            'light': functional.smooth_l1_loss(_blocks(drawn), _blocks(smooth)),
-            'features': features,
-            'code': losses.posterior_divergence(mean, logvar, again_mean, again_logvar),
-        }
+        noise = torch.randn(len(latent), *self.generator.noise_shape, device=self.device)
+        drawn = self._within(self.generator(latent, pose, noise))
+        shown_real, shown_drawn, shown_smooth = self._augmented(real, drawn, smooth)
+        self.log('critic', self._teach_critic(shown_real, shown_drawn.detach(), shown_smooth,
+                                              latent), prog_bar=True)
+        self.critic.requires_grad_(False)
+        opinion, features = self._critic_losses(shown_real, shown_drawn, shown_smooth, latent)
+        self.critic.requires_grad_(True)
+        terms = {'light': functional.smooth_l1_loss(_blocks(drawn), _blocks(smooth)),
+                 'features': features, **self._perceived_losses(real, drawn)}
         loss = self.config.loss
         weights = {'light': loss.light_weight, 'features': loss.feature_weight,
-                   'code': loss.code_weight}
+                   'perceived': loss.perceived_weight, 'code': loss.code_weight}
         given = sum(weights[name] * value for name, value in terms.items())
         if number % BALANCE_EVERY == 0:
             self._follow_balance(given, opinion)
@@ -102,14 +113,28 @@ class AdversarialDecoder(VAEObjective):
 
     @torch.no_grad()
     def _encoded(self, images, number):
-        """Normalised images, turned at random, and their posterior."""
+        """Normalised images, turned at random, and the mean of their posterior."""
         generator = torch.Generator().manual_seed(self.batch_seed(number))
         options = self.config.augmentation
         turned = turned_views(as_composites(images).cpu(), options.max_zoom, options.max_shift,
                               generator)
-        frame, normalised, _ = self.preprocess(turned.to(self.device))
-        mean, logvar = self.model.encoder(self._channels_last(normalised))
-        return normalised, mean, logvar
+        _, normalised, _ = self.preprocess(turned.to(self.device))
+        return normalised, self.model.encoder(self._channels_last(normalised))[0]
+
+    def _perceived_losses(self, real, drawn):
+        """
+        What the encoder sees in both, and the code that it reads.
+
+        Both are moved by the same few pixels: the encoder begins with blocks of 4 x 4 pixels, and
+        a picture could please it by a pattern of just these blocks.
+        """
+        encoder, roll = self.model.encoder, torch.randint(-BLOCK, BLOCK + 1, (2,)).tolist()
+        real, drawn = (torch.roll(side, roll, (2, 3)) for side in (real, drawn))
+        with torch.no_grad():
+            seen = encoder.seen(self._channels_last(real))
+        again = encoder.seen(self._channels_last(drawn))
+        return {'perceived': functional.l1_loss(again, seen) / seen.abs().mean(),
+                'code': losses.posterior_divergence(*encoder.read(seen), *encoder.read(again))}
 
     def _channels_last(self, images):
         return images.contiguous(memory_format=torch.channels_last)
@@ -119,24 +144,25 @@ class AdversarialDecoder(VAEObjective):
         aperture, empty = self.preprocess.aperture, self.preprocess.normalise(self.preprocess.sky)
         return empty + aperture * (normalised.float() - empty)
 
-    def _augmented(self, *both):
-        """Both sides moved and dimmed alike."""
-        n = len(both[0])
+    def _augmented(self, *images):
+        """All moved and dimmed alike."""
+        n = len(images[0])
         roll = torch.randint(-MAX_ROLL, MAX_ROLL + 1, (2,)).tolist()
         gain = torch.exp(BRIGHTNESS * torch.randn(n, 1, 1, 1, device=self.device))
-        return [gain * torch.roll(side, roll, (2, 3)) for side in both]
+        return [gain * torch.roll(side, roll, (2, 3)) for side in images]
 
-    def _teach_critic(self, real, drawn, latent):
+    def _teach_critic(self, real, drawn, smooth, latent):
         """A step of the critic; returns its loss."""
         is_penalised = self.batch_number % PENALTY_EVERY == 0
         real, drawn = (side.detach().requires_grad_(is_penalised) for side in (real, drawn))
         with torch.enable_grad():
-            of_real, of_drawn = self.critic(real, latent)[0], self.critic(drawn, latent)[0]
-            loss = functional.softplus(of_drawn - of_real).mean()
+            of_real, of_drawn = (self.critic(side, smooth, latent)[0] for side in (real, drawn))
+            loss = _relative(of_drawn, of_real)
             total = loss
             if is_penalised:
                 for scores, side in ((of_real, real), (of_drawn, drawn)):
-                    slope, = torch.autograd.grad(scores.sum(), side, create_graph=True)
+                    score = sum(of.mean((1, 2, 3)).sum() for of in scores)
+                    slope, = torch.autograd.grad(score, side, create_graph=True)
                     penalty = slope.square().sum((1, 2, 3)).mean()
                     total = total + 0.5 * PENALTY_EVERY * self.config.loss.penalty * penalty
             self.critic_optimizer.zero_grad()
@@ -144,20 +170,20 @@ class AdversarialDecoder(VAEObjective):
             self.critic_optimizer.step()
         return loss.detach()
 
-    def _critic_losses(self, real, drawn, latent):
+    def _critic_losses(self, real, drawn, smooth, latent):
         """How far drawn images are from fooling the critic, and their features from data's."""
         with torch.no_grad():
-            of_real, real_features = self.critic(real, latent)
-        of_drawn, features = self.critic(drawn, latent)
+            of_real, real_features = self.critic(real, smooth, latent)
+        of_drawn, features = self.critic(drawn, smooth, latent)
         # means over the patches: knots are where they are by chance
         apart = [functional.l1_loss(one.mean((2, 3)), two.mean((2, 3)))
                  + functional.l1_loss(one.std((2, 3)), two.std((2, 3)))
                  for one, two in zip(features, real_features)]
-        return functional.softplus(of_real - of_drawn).mean(), sum(apart) / len(apart)
+        return _relative(of_real, of_drawn), sum(apart) / len(apart)
 
     def _follow_balance(self, given, opinion):
         """The running ratio of the gradients of both parts at the last layer."""
-        last = self.generator.layers[-2].weight
+        last = self.generator.detail.weight
         size = [torch.autograd.grad(part, last, retain_graph=True)[0].norm()
                 for part in (given, opinion)]
         ratio = (size[0] / (size[1] + 1e-6)).clamp(0.0, MAX_BALANCE)
@@ -191,3 +217,9 @@ class AdversarialDecoder(VAEObjective):
 
 def _blocks(images):
     return nn.functional.avg_pool2d(images, SMOOTHED)
+
+
+def _relative(worse, better):
+    """How far scores of one side are from being below those of the other, patch by patch."""
+    parts = [functional.softplus(low - high).mean() for low, high in zip(worse, better)]
+    return sum(parts) / len(parts)

@@ -3,7 +3,8 @@
 
 import torch
 
-__all__ = ['LatentMemory', 'weighted_mmd']
+__all__ = ['LatentMemory', 'gaussian_kernel', 'kernel_discrepancy', 'kernel_mean',
+           'square_distances', 'weighted_mmd']
 
 WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the kernels, times the median of the squared distances
 KIND_WIDTH = 0.3  # of predicted fractions: galaxies further apart are of another kind
@@ -57,12 +58,10 @@ def weighted_mmd(source, source_kind, other, other_kind):
     """
     weight = _kind_weights(source_kind, other_kind)
     equal = torch.full_like(other[:, 0], 1.0 / len(other))
-    between = torch.cdist(source, other) ** 2
-    scale = between.detach().median().clamp(min=1e-6)
-    within_source, within_other = torch.cdist(source, source) ** 2, torch.cdist(other, other) ** 2
-    return (_mean_kernel(within_source, scale, weight, weight, is_same=True)
-            + _mean_kernel(within_other, scale, equal, equal, is_same=True)
-            - 2.0 * _mean_kernel(between, scale, weight, equal))
+    squares = square_distances(source, other)
+    scale = squares[2].detach().median().clamp(min=1e-6)
+    kernels = [gaussian_kernel(square, [width * scale for width in WIDTHS]) for square in squares]
+    return kernel_discrepancy(kernels, weight, equal)
 
 
 def _kind_weights(source_kind, other_kind):
@@ -74,9 +73,57 @@ def _kind_weights(source_kind, other_kind):
     return ratio / ratio.sum().clamp(min=1e-6)
 
 
-def _mean_kernel(square, scale, rows, columns, *, is_same=False):
-    kernel = sum(torch.exp(-square / (width * scale)) for width in WIDTHS) / len(WIDTHS)
-    weight = rows[:, None] * columns[None, :]
-    if is_same:  # a galaxy is no sample of its own neighbours
+def square_distances(source, other):
+    """Squared distances within (N, D) rows, within (M, D) others, and from these to those."""
+    return [(a.square().sum(1)[:, None] + b.square().sum(1) - 2.0 * a @ b.T).clamp(min=0.0)
+            for a, b in ((source, source), (other, other), (source, other))]
+
+
+def gaussian_kernel(square, widths):
+    """Mean of the Gaussian kernels of squared distances, ``exp(-square / width)``."""
+    return sum(torch.exp(-square / width) for width in widths) / len(widths)
+
+
+def kernel_discrepancy(kernels, weight=None, other_weight=None):
+    """
+    Squared maximum mean discrepancy of two sets, of which each row may have a weight.
+
+    Parameters
+    ----------
+    kernels : sequence of 3 tensors
+        (N, N) within the first, (M, M) within the second, and (N, M) of both.
+    weight, other_weight : (N,), (M,) tensors, optional
+        None counts all rows alike: the unbiased estimate of Gretton et al. (2012).
+
+    Returns
+    -------
+    discrepancy : tensor
+    """
+    within, within_other, across = kernels
+    return (kernel_mean(within, weight, weight, is_within=True)
+            + kernel_mean(within_other, other_weight, other_weight, is_within=True)
+            - 2.0 * kernel_mean(across, weight, other_weight))
+
+
+def kernel_mean(kernel, rows=None, columns=None, *, is_within=False):
+    """
+    Mean of a kernel over pairs of rows.
+
+    Parameters
+    ----------
+    kernel : (N, M) tensor
+    rows, columns : (N,), (M,) tensors, optional
+        Weights; None counts all alike.
+    is_within : bool, optional
+        Rows and columns are the same galaxies; one with itself is no pair.
+
+    Returns
+    -------
+    mean : tensor
+    """
+    rows, columns = (kernel.new_ones(n) if values is None else values
+                     for values, n in zip((rows, columns), kernel.shape))
+    weight = rows[:, None] * columns
+    if is_within:
         weight = weight - torch.diag(weight.diagonal())
-    return (weight * kernel).sum() / weight.sum().clamp(min=1e-6)
+    return (weight * kernel).sum() / weight.sum().clamp(min=torch.finfo(weight.dtype).tiny)

@@ -21,12 +21,13 @@ class DecoderSettling(VAEObjective):
 
     While the latents are learnt the decoder sees samples of them, and the second view through the
     first's; users decode means, with their own pose. Only the geometry of the views changes, since
-    their colours and noise are no matter of the decoder's. After a run with ``anchor``, every other
-    galaxy is one as another survey would show it, which the decoder shall follow too.
+    their colours and noise are no matter of the decoder's. After a run with ``anchor`` whose
+    decoder learnt too, every other galaxy is one as another survey would show it, which the decoder
+    shall follow; where it did not, latents hold nothing of such views.
 
     Parameters
     ----------
-    config, galaxies
+    config, galaxies : object
         As `VAEObjective` takes them; ``settling_steps`` are made.
     """
 
@@ -34,13 +35,14 @@ class DecoderSettling(VAEObjective):
         plain = config.replaced(views=1, steps=config.training.settling_steps, **GEOMETRY_ALONE)
         super().__init__(plain, galaxies)
         self.strengths = config.augmentation
-        self.others = galaxies.other_surveys if config.training.anchor else ()
+        self.follows_views = bool(config.training.anchor) and config.loss.reconstruction_weight > 0
+        self.others = galaxies.other_surveys if self.follows_views else ()
 
     def training_step(self, batch, _):
         images, _ = batch
         # batch normalisation too stays as it was learnt
         self.model.encoder.eval()
-        if self.config.training.anchor:
+        if self.follows_views:
             normalised, target = self._views_of_surveys(images, self.batch_number)
         else:
             normalised, target = self.random_views(images, self.batch_number)
@@ -56,7 +58,7 @@ class DecoderSettling(VAEObjective):
         half = len(images) // 2
         own = [as_composites(part.cpu()) for part in (images[:half], images[half:])]
         own[0] = torch.cat([own[0], *(
-            as_composites(drawn) for drawn in draw_others(self.others, half // 4, generator))])
+            as_composites(drawn) for drawn, _ in draw_others(self.others, half // 4, generator))])
         _, clean = random_view(own[0], self.config.augmentation, generator)
         view, degraded = survey_view(own[1], self.strengths, generator)
         _, normalised, _ = self.preprocess(torch.cat([clean, view]).to(self.device))

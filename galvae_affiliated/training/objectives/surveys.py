@@ -39,10 +39,12 @@ class SurveyViews(VAEObjective):
     errors may grow where the other view no longer shows what is asked; the
     votes, which stay those of the good image; and latents that are nearer to
     each other than to other galaxies', in whitened latents, where every
-    direction counts as users compare them. Galaxies of other surveys, without
-    labels, are seen twice as well, and the distributions of the surveys'
-    latents are drawn together by their maximum mean discrepancy (Xu et al.
-    2023), within kinds: a survey that has more spirals keeps them.
+    direction counts as users compare them. Galaxies of other surveys, of which
+    a teacher may predict votes, are seen twice as well, and the distributions
+    of the surveys' latents are drawn together by their maximum mean
+    discrepancy (Xu et al. 2023), within kinds: a survey that has more spirals
+    keeps them. With no weight of the reconstruction the decoder stays the
+    anchor's.
 
     Parameters
     ----------
@@ -73,12 +75,16 @@ class SurveyViews(VAEObjective):
         network = network.to(memory_format=torch.channels_last)
         # in a tuple it is no part of this module: not learnt, not averaged, not in its checkpoints
         self.anchor = (copy.deepcopy(network.encoder).requires_grad_(False),)
-        self.model.encoder.load_state_dict(network.encoder.state_dict())
+        # gains that the anchor lacks start where they change nothing
+        self.model.encoder.load_state_dict(network.encoder.state_dict(), strict=False)
         self.model.decoder.load_state_dict(network.decoder.state_dict())
+        self.has_decoder = config.loss.reconstruction_weight > 0
+        self.model.decoder.requires_grad_(self.has_decoder)
         if self.model.heads:
             self._fit_heads(network, galaxies)
         self.model.log_contrast.data.fill_(LOG_CONTRAST)
         self.others = galaxies.other_surveys
+        self.other_votes = [_vote_tensors(other, galaxies.votes) for other in self.others]
         self.memories = [LatentMemory(REMEMBERED) for _ in range(1 + len(self.others))]
         self.is_aligned = any(other.is_aligned for other in self.others)
 
@@ -99,25 +105,28 @@ class SurveyViews(VAEObjective):
         number = self.batch_number
         torch.manual_seed(self.batch_seed(number))
         generator = torch.Generator().manual_seed(self.batch_seed(number))
-        sets = [images.cpu(), *draw_others(self.others, len(rows) // OTHERS_SHARE, generator)]
+        drawn = list(draw_others(self.others, len(rows) // OTHERS_SHARE, generator))
+        sets = [images.cpu(), *(drawn_images for drawn_images, _ in drawn)]
         everything = as_composites(torch.cat(sets))
         view, clean = random_view(everything, self.config.augmentation, generator)
         other_view, target = survey_view(everything, self.config.augmentation, generator)
+        n, n_own = len(everything), len(rows)
         with torch.no_grad():
-            known = self.anchor[0].to(self.device)(self._seen(clean))
+            known = self.anchor[0].to(self.device)(
+                self._seen(torch.cat([clean[:n_own], target[:n_own]])))
         mean, logvar = self.model.encoder(self._seen(torch.cat([view, other_view])))
         latent, pose = self.split_code(mean)
-        n = len(everything)
-        own = slice(0, len(rows))
-        terms = {'distil': self._distil_loss(known, mean, logvar, own)}
+        terms = self._distil_losses(known, mean, logvar, n)
         terms['pose_kl'] = losses.divergence(pose, self.split_code(logvar)[1],
                                              self.config.loss.free_bits)
-        _, target, _ = self.preprocess(target.to(self.device))
-        terms['rec'], mse = self.residual_loss(self.model.decoder(latent[:n], pose[n:]), target)
-        both = torch.cat([latent[own], latent[n:][own]])
-        terms |= self.guidance_losses(both, rows.repeat(2))
+        mse = torch.tensor(torch.nan)
+        if self.has_decoder:
+            _, target, _ = self.preprocess(target.to(self.device))
+            terms['rec'], mse = self.residual_loss(self.model.decoder(latent[:n], pose[n:]),
+                                                   target)
+        terms |= self._vote_losses(latent, rows, [drawn_rows for _, drawn_rows in drawn])
         with torch.autocast(self.device.type, enabled=False):
-            self._follow_covariance(latent[own].detach())
+            self._follow_covariance(latent[:n_own].detach())
             white = self._whitened(latent)
             terms['identity'] = losses.contrast_loss(white[:n], white[n:],
                                                      self.model.log_contrast)
@@ -130,15 +139,35 @@ class SurveyViews(VAEObjective):
         _, normalised, _ = self.preprocess(composites.to(self.device))
         return normalised.contiguous(memory_format=torch.channels_last)
 
-    def _distil_loss(self, known, mean, logvar, own):
-        """Divergence of both views' latents from the anchor's; the pose is free."""
-        (known_mean, _), (known_logvar, _) = map(self.split_code, known)
-        total = 0.0
-        for view in (slice(None, len(known_mean)), slice(len(known_mean), None)):
-            latent, spread = self.split_code(mean[view])[0], self.split_code(logvar[view])[0]
-            total = total + losses.posterior_divergence(
-                known_mean[own], known_logvar[own], latent[own], spread[own])
-        return 0.5 * total
+    def _distil_losses(self, known, mean, logvar, n):
+        """
+        How far both views' posteriors are from the anchor's.
+
+        The anchor's latents are those of the galaxy's own view, the pose is each view's own.
+        """
+        n_own = len(known[0]) // 2
+        own, other = slice(0, n_own), slice(n, n + n_own)
+        (latent, pose), (spread, pose_spread) = map(self.split_code, (known[0], known[1]))
+        told = (torch.cat([latent[:n_own], pose[n_own:]], dim=1),
+                torch.cat([spread[:n_own], pose_spread[n_own:]], dim=1))
+        return {
+            'distil': losses.posterior_divergence(known[0][:n_own], known[1][:n_own],
+                                                  mean[own], logvar[own]),
+            'view_distil': losses.posterior_divergence(*told, mean[other], logvar[other]),
+        }
+
+    def _vote_losses(self, latent, rows, other_rows):
+        """How badly both views' latents predict votes, and what teachers say of other surveys."""
+        if not self.model.heads:
+            return {}
+        parts = [([f[rows] for f in self.fractions], [w[rows] for w in self.weights])]
+        for (fractions, weights), drawn in zip(self.other_votes, other_rows):
+            parts.append(([f[drawn] for f in fractions], [w[drawn] for w in weights]))
+        fractions = [torch.cat(of).repeat(2, 1).to(self.device)
+                     for of in zip(*(part[0] for part in parts))]
+        weights = [torch.cat(of).repeat(2).to(self.device)
+                   for of in zip(*(part[1] for part in parts))]
+        return {'votes': vote_loss(self.model.heads.log_fractions(latent), fractions, weights)}
 
     @torch.no_grad()
     def _follow_covariance(self, latent):
@@ -184,4 +213,15 @@ class SurveyViews(VAEObjective):
         """Weight of each term at this step."""
         loss = self.config.loss
         return {**super().loss_weights(), 'distil': loss.distil_weight,
-                'identity': loss.identity_weight, 'alignment': loss.alignment_weight}
+                'view_distil': loss.view_distil_weight, 'identity': loss.identity_weight,
+                'alignment': loss.alignment_weight}
+
+
+def _vote_tensors(other, votes):
+    """Fractions and weights of another survey's galaxies; no weight where nothing is predicted."""
+    n = len(other.images)
+    if not other.votes:
+        return ([torch.zeros(n, v.fractions.shape[1]) for v in votes.values()],
+                [torch.zeros(n) for _ in votes])
+    return ([torch.from_numpy(other.votes[q].fractions) for q in votes],
+            [torch.from_numpy(other.votes[q].weight) for q in votes])

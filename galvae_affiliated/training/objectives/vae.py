@@ -6,7 +6,7 @@ import torch
 
 from galvae_affiliated.training.data.augment import random_view
 from galvae_affiliated.training.data.dataset import as_composites
-from galvae_affiliated.training.networks.model import GalaxyVAE
+from galvae_affiliated.training.networks.model import GalaxyVAE, load_weights
 from galvae_affiliated.training.networks.preprocess import Preprocess
 from galvae_affiliated.training.networks.vote_heads import vote_loss
 from galvae_affiliated.training.objectives import losses
@@ -49,6 +49,10 @@ class VAEObjective(lightning.LightningModule):
         self.n_values = float(self.preprocess.aperture.sum()) * 3
         self.diagnostics = {}
         self.measured = []
+
+    def take_weights(self, path):
+        """Start from the weights of a checkpoint; see `load_weights`."""
+        load_weights(self.model, path)
 
     def random_views(self, images, number):
         """

@@ -14,10 +14,12 @@ from two_surveys import survey, untrained_model, write_survey  # noqa: E402
 
 from galvae_affiliated import CutoutStack, ModelBundle  # noqa: E402
 from galvae_affiliated.exceptions import AdaptationError, BundleError  # noqa: E402
+from galvae_affiliated.models.card import model_card  # noqa: E402
 from galvae_affiliated.models.encoder import Encoder  # noqa: E402
 from galvae_affiliated.training import adapt_model  # noqa: E402
 from galvae_affiliated.training.adapt import run as adapt_run  # noqa: E402
 from galvae_affiliated.training.adapt.fitting import Adaptation  # noqa: E402
+from galvae_affiliated.training.adapt.measure import as_good  # noqa: E402
 from galvae_affiliated.training.adapt.options import AdaptationOptions  # noqa: E402
 from galvae_affiliated.training.adapt.setup import latents_of, prepare  # noqa: E402
 
@@ -92,6 +94,33 @@ def test_what_the_manifest_says(adapted, model):
     assert 'same_as' not in raw['latents'] and 'other@123' not in adapted.same_latents
     assert raw['reconstruction']['chi2_99'] != 1.0
     assert raw['reconstruction']['floor'] == model.manifest.raw['reconstruction']['floor']
+
+
+def test_simpler_ways_are_measured_on_the_same_galaxies(adapted):
+    about = adapted.manifest.get('adapted')
+    assert list(about['baselines']) == ['light and color', 'shift', 'scaling', 'coral']
+    for scores in about['baselines'].values():
+        assert scores['galaxies'] == about['after']['galaxies']
+        assert scores['pairs']['number'] == about['after']['pairs']['number']
+        assert scores['mmd']['value'] < about['before']['mmd']['value']
+    assert about['as good'] == as_good(about['after'], about['baselines'])
+    card = model_card(adapted)
+    assert 'adapted from source (300 galaxies) to target (300 galaxies)' in card
+    assert 'by coral alone' in card and 'survey classifier AUC' in card
+
+
+def test_which_simpler_ways_do_as_much():
+    def report(mmd, area, distance):
+        scores = ({'value': value, 'high': value + 0.01} for value in (mmd, area, distance))
+        return dict(zip(('mmd', 'survey_area', 'pairs'), scores))
+
+    def with_pairs(*values):
+        one = report(*values)
+        return {**one, 'pairs': {'distance': one['pairs']}}
+
+    ways = {'near': with_pairs(0.015, 0.6, 0.5), 'apart': with_pairs(0.0, 0.6, 0.6),
+            'told': with_pairs(0.0, 0.7, 0.5), 'far': with_pairs(0.03, 0.6, 0.5)}
+    assert as_good(with_pairs(0.01, 0.6, 0.5), ways) == ['near']
 
 
 def test_the_bundle_is_whole(adapted, model, tmp_path):
@@ -270,8 +299,10 @@ def test_the_command(files, training_galvae):
     about = model.manifest.get('adapted')
     assert about['source']['galaxies'] == 240 and about['target']['galaxies'] == 300
     assert about['options']['losses'] == ['mmd', 'consistency']
-    assert run.out.splitlines()[-1] == f'{model.id} written to {files.folder / "both.galvae"}'
+    assert run.err.splitlines()[-1].startswith(
+        f'galvae: {files.folder / "both.galvae"}: {model.id}; ')
     assert 'survey classifier AUC  before' in run.out
+    assert 'by shift alone: discrepancy (MMD^2) ' in run.out
     assert (files.folder / 'both.png').stat().st_size > 10_000
     assert (files.folder / 'both.run' / 'last.ckpt').exists()
 

@@ -22,7 +22,7 @@ def images():
     return images.nan_to_num(0.0).clamp(0.0, 1.0)
 
 
-@pytest.mark.parametrize('name', ['gz2-sdss-v2', 'gz2-sdss-v1'])
+@pytest.mark.parametrize('name', ['gz2-sdss-v3', 'gz2-sdss-v2', 'gz2-sdss-v1'])
 def test_the_network_gives_what_the_graphs_give(name, images):
     """Of light and of residual networks, whose graphs fold other things."""
     model = get_model(name)

@@ -58,6 +58,14 @@ def test_it_starts_as_the_smooth_decoder():
     torch.testing.assert_close(draw(generator), expected)
 
 
+def test_details_are_of_single_pixels(module):
+    """Not of blocks of 4 x 4, which the smooth decoder ends with: no grid shows."""
+    drawn = draw(module.generator) - draw(module.generator, seed=1)
+    blocks = torch.nn.functional.avg_pool2d(drawn, 2)
+    within = drawn - torch.nn.functional.interpolate(blocks, scale_factor=2.0)
+    assert within.abs().max() > 1e-4
+
+
 def test_other_random_numbers_draw_another_picture(module):
     assert isinstance(module, AdversarialDecoder)
     generator = module.generator
@@ -93,6 +101,12 @@ def test_a_killed_run_goes_on(module, config, tiny_set, folder, tmp_path):
             torch.testing.assert_close(one, two, msg=name)
 
 
+def test_another_run_goes_on_from_its_weights(module, config, tiny_set, folder):
+    fresh = AdversarialDecoder(config, tiny_set)
+    fresh.take_weights(folder / 'last.ckpt')
+    torch.testing.assert_close(draw(fresh.generator), draw(module.generator))
+
+
 def test_it_becomes_a_part_of_the_bundle(module, light_bundle):
     bundle = with_generator(get_model(light_bundle), module)
     assert bundle.verify(device='cpu')['generator/composite'] < 1e-4
@@ -113,11 +127,12 @@ def test_it_becomes_a_part_of_the_bundle(module, light_bundle):
 def test_the_critic_judges_patches_and_knows_the_galaxy():
     torch.manual_seed(0)
     critic = Critic(4)
-    images = torch.randn(2, 3, GRID, GRID)
-    scores, features = critic(images, torch.zeros(2, 4))
-    assert scores.shape == (2, 1, GRID // 16, GRID // 16)
+    images, smooth = torch.randn(2, 2, 3, GRID, GRID)
+    scores, features = critic(images, smooth, torch.zeros(2, 4))
+    assert [s.shape[-1] for s in scores] == [GRID // 4, GRID // 16]
     assert [f.shape[-1] for f in features] == [GRID // 2, GRID // 4, GRID // 8, GRID // 16]
-    assert not torch.allclose(scores, critic(images, torch.ones(2, 4))[0])
+    assert not torch.allclose(scores[1], critic(images, smooth, torch.ones(2, 4))[0][1])
+    assert not torch.allclose(scores[0], critic(images, images, torch.zeros(2, 4))[0][0])
 
 
 def test_two_ways_to_start_are_refused(config, light_bundle, tiny_set, tmp_path):

@@ -2,6 +2,7 @@
 """Latents that hold under the views of other surveys."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 torch = pytest.importorskip('torch')
@@ -13,8 +14,10 @@ from training_sets import GRID, PARQUET_LABELS, rows, tiny, write_parquet  # noq
 from galvae_affiliated.training.build import build_bundle  # noqa: E402
 from galvae_affiliated.training.data.dataset import read_galaxies  # noqa: E402
 from galvae_affiliated.training.data.degrade import in_grey  # noqa: E402
+from galvae_affiliated.training.data.labels import question_tree  # noqa: E402
 from galvae_affiliated.training.data.other_surveys import read_other_surveys  # noqa: E402
 from galvae_affiliated.training.fit import fit_model  # noqa: E402
+from galvae_affiliated.training.networks.from_bundle import network_of_bundle  # noqa: E402
 from galvae_affiliated.training.networks.inference import encode_rows  # noqa: E402
 from galvae_affiliated.training.networks.preprocess import Preprocess  # noqa: E402
 from galvae_affiliated.training.objectives.alignment import (  # noqa: E402
@@ -102,6 +105,50 @@ def test_the_decoder_settles_on_views_of_surveys(module, config, galaxies, tmp_p
 def test_heads_are_calibrated_in_grey_too(module, galaxies):
     bundle = build_bundle(module, galaxies, name='surveys')
     assert bundle.manifest.raw['heads']['galaxies'] == 2 * len(galaxies.voted)
+    # names of files alone, as others get the bundle
+    assert bundle.manifest.raw['training']['config']['other_surveys'] == ['other.parquet']
+
+
+def test_a_teacher_answers_for_galaxies_of_another_survey(config, other, tmp_path):
+    ((question, entry),) = question_tree(config.data.questions).items()
+    shares = np.linspace(0.1, 0.5, len(entry['answers']))
+    shares = (shares / shares.sum()).astype(np.float32)
+    names = [f'{question}_{answer}_fraction' for answer in entry['answers']]
+    ids = pd.read_parquet(other).id_str.astype(str)
+    told = pd.DataFrame({'id_str': ids, **dict(zip(names, shares))})
+    told.iloc[1:].to_parquet(tmp_path / 'teacher.parquet')
+    asked = config.replaced(
+        other_surveys=({'source': str(other), 'teacher': str(tmp_path / 'teacher.parquet')},)
+    )
+    (survey,) = read_other_surveys(asked, tmp_path)
+    votes = survey.votes[question]
+    np.testing.assert_allclose(votes.fractions[1:], [shares] * 23, rtol=1e-6)
+    assert votes.weight.tolist() == [0.0] + 23 * [asked.data.teacher_weight]
+    missing = asked.replaced(other_surveys=({'source': str(other), 'teacher': 'no.parquet'},))
+    with pytest.raises(FileNotFoundError, match=r'no\.parquet: there is no such file'):
+        read_other_surveys(missing, tmp_path)
+
+
+def test_gains_follow_the_look_of_the_image(config, galaxies, tmp_path):
+    """They start where the network gives what the anchor gives, and are exported and read."""
+    own = config.replaced(modulated=True, reconstruction_weight=0.0, steps=30)
+    composites = galaxies.composites(galaxies.train)
+    before = latents(SurveyViews(config, galaxies).model, composites)
+    torch.testing.assert_close(latents(SurveyViews(own, galaxies).model, composites), before)
+    module = fit_model(own, galaxies, tmp_path, logger=False)
+    encoder = module.model.encoder.eval()
+    look = encoder.features[:3](torch.cat([composites[:2], in_grey(composites[:2])]))
+    gain = encoder.modulation(look)[0][0]
+    assert (gain[:2] - gain[2:]).abs().max() > 1e-4
+    bundle = build_bundle(module, galaxies, name='gains')
+    again = network_of_bundle(bundle, composites)
+    torch.testing.assert_close(latents(again, composites), latents(module.model, composites),
+                               atol=2e-2, rtol=2e-2)
+    # the decoder had no part in it
+    before = SurveyViews(own, galaxies).model.decoder.state_dict()
+    for name, value in module.model.decoder.state_dict().items():
+        if 'num_batches' not in name and 'running' not in name:
+            torch.testing.assert_close(value, before[name], msg=name)
 
 
 def test_another_frame_is_refused(config, galaxies):
