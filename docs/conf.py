@@ -1,6 +1,11 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Settings of the documentation; what is not set here comes from sphinx-astropy."""
 
+import hashlib
+import logging
+import subprocess
+import sys
+import warnings
 from configparser import ConfigParser
 from importlib.metadata import version as installed_version
 from importlib.util import find_spec
@@ -16,6 +21,12 @@ from sphinx_astropy.conf.v3 import *
 from galvae_affiliated.training import TrainingConfig
 
 HERE = Path(__file__).parent
+
+# libraries of extras that tutorials need, looked for before any is replaced by a mock
+TUTORIALS_NEED = {'03_survey': ('dask', 'pandas'), '04_own_labels': ('torch', 'skl2onnx'),
+                  '07_simulated_field': ('galsim',), '09_own_model': ('torch', 'lightning')}
+MISSING = {name: [library for library in libraries if find_spec(library) is None]
+           for name, libraries in TUTORIALS_NEED.items()}
 
 # the reference of the training can be built without its libraries, which are large
 mock([name for name in ('torch', 'lightning', 'onnx', 'onnxscript', 'skl2onnx', 'pandas')
@@ -34,6 +45,8 @@ version = '.'.join(release.split('.')[:2])
 highlight_language = 'python3'
 html_title = f'{project} {release}'
 html_theme_options = {'github_url': metadata['url']}
+html_static_path = ['_static']
+html_css_files = ['custom.css']
 htmlhelp_basename = f'{project}doc'
 man_pages = [('index', project, metadata['description'], [author], 1)]
 latex_documents = [('index', f'{project}.tex', f'{project} Documentation', author, 'manual')]
@@ -51,11 +64,68 @@ del intersphinx_mapping['h5py']
 automodapi_inheritance_diagram = False
 toc_object_entries = False
 
+# scripts of ../tutorials are run, and become the pages of tutorials/, which are not kept
+extensions += ['sphinx_gallery.gen_gallery']
+# these have a page all the same, which says so, and the links to them hold
+NOT_RUN = [name for name in MISSING if MISSING[name]]
+for name in NOT_RUN:
+    tags.add(f'not_run_{name}')
+sphinx_gallery_conf = {
+    'examples_dirs': ['../tutorials'],
+    'gallery_dirs': ['tutorials'],
+    'filename_pattern': rf'[/\\](?!{"|".join(NOT_RUN) or "-"})[^/\\]*$',
+    'within_subsection_order': 'FileNameSortKey',
+    'abort_on_example_error': True,
+    'remove_config_comments': True,
+    'image_srcset': ['2x'],
+    'thumbnail_size': (480, 320),
+    'show_signature': False,
+    'write_computation_times': False,
+    'min_reported_time': 3600,
+}
+# what PyTorch and Lightning say of themselves is no result of a tutorial
+warnings.filterwarnings('ignore', '.*LeafSpec.*', FutureWarning)
+warnings.filterwarnings('ignore', r'var\(\): degrees of freedom', UserWarning)
+warnings.filterwarnings('ignore', module='torch|lightning')
+for logger in ('torch.onnx._internal.exporter._registration', 'lightning.fabric.utilities.seed',
+               'lightning.pytorch.utilities.rank_zero',
+               'lightning.pytorch.trainer.connectors.checkpoint_connector'):
+    logging.getLogger(logger).setLevel(logging.ERROR)
+
 nitpicky = True
 # lines of "<role> <target>", for references that cannot be resolved
 exceptions = (HERE / 'nitpick-exceptions.txt').read_text().splitlines()
 nitpick_ignore = [tuple(line.split(None, 1)) for line in exceptions
                   if line.strip() and not line.startswith('#')]
+
+
+FIGURES = (HERE / 'figures').resolve()
+NOT_DRAWN = {'training', 'scripts', 'distributed', 'pages', 'explore', 'surveys', 'simulation'}
+
+
+def draw_figures(app):
+    """
+    Run the scripts of ``figures``, into ``figures/built``, unless nothing they depend on changed.
+
+    They depend on the code of the package but for some folders, on its data, among it the default
+    model, and on themselves.
+    """
+    package = HERE.parent / project
+    known = [path for path in sorted(package.glob('**/*'))
+             if path.suffix in ('.py', '.fits', '.ecsv', '.galvae')
+             and not NOT_DRAWN & set(path.relative_to(package).parts)]
+    shared = hashlib.sha256()
+    measured = sorted([*HERE.glob('*.ecsv'), *HERE.glob('*.json')])
+    for path in [*known, *measured, FIGURES / '_demo.py']:
+        shared.update(path.read_bytes())
+    built = FIGURES / 'built'
+    for script in sorted(FIGURES.glob('[!_]*.py')):
+        state = shared.copy()
+        state.update(script.read_bytes())
+        stamp = built / f'{script.stem}.sha256'
+        if not stamp.exists() or stamp.read_text() != state.hexdigest():
+            subprocess.run([sys.executable, script, built], check=True, cwd=FIGURES)
+            stamp.write_text(state.hexdigest())
 
 
 def keep_own_references(app, config):
@@ -112,5 +182,6 @@ def toml_value(value):
 
 def setup(app):
     app.connect('config-inited', keep_own_references)
+    app.connect('builder-inited', draw_figures)
     app.connect('missing-reference', find_documented)
     app.add_directive('training-keys', TrainingKeys)
