@@ -23,7 +23,7 @@ from galvae_affiliated.training.data.labels import (
 from galvae_affiliated.training.data.other_surveys import read_other_surveys
 from galvae_affiliated.training.data.rendered import open_source, rendered_images
 
-__all__ = ['GalaxySet', 'as_composites', 'read_galaxies', 'validation_rows']
+__all__ = ['GalaxySet', 'as_composites', 'read_galaxies', 'validation_rows', 'vote_tensors']
 
 logger = logging.getLogger(__name__)
 
@@ -86,9 +86,7 @@ class GalaxySet(Dataset):
 
     def vote_tensors(self, rows=slice(None)):
         """Fractions and weights of some rows, a list of tensors each, as `vote_loss` takes them."""
-        votes = self.votes.values()
-        return ([torch.from_numpy(v.fractions[rows]) for v in votes],
-                [torch.from_numpy(v.weight[rows]) for v in votes])
+        return vote_tensors(self.votes, rows)
 
     @property
     def voted(self):
@@ -120,6 +118,12 @@ def as_composites(images):
     composites : (N, 3, grid, grid) float tensor in [0, 1]
     """
     return images.permute(0, 3, 1, 2).float() / 255.0
+
+
+def vote_tensors(votes, rows=slice(None)):
+    """Fractions and weights of a dictionary of votes; see `GalaxySet.vote_tensors`."""
+    return ([torch.from_numpy(v.fractions[rows]) for v in votes.values()],
+            [torch.from_numpy(v.weight[rows]) for v in votes.values()])
 
 
 def read_galaxies(config, cache, *, stacks=None):

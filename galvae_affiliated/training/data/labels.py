@@ -12,7 +12,8 @@ from astropy.table import Table
 
 from galvae_affiliated.training.data.galaxy_zoo import GZ2_QUESTIONS
 
-__all__ = ['Votes', 'check_votes', 'question_tree', 'read_labels', 'read_votes', 'with_teacher']
+__all__ = ['Votes', 'check_votes', 'no_votes', 'question_tree', 'read_labels', 'read_votes',
+           'with_teacher']
 
 LEAST_GALAXIES = 20  # with votes; fewer teach nothing
 
@@ -281,6 +282,33 @@ def _merger_votes(labels, suffix):
     known = np.isfinite(odd_yes) & (~is_odd | (features.sum(1) > 0))
     fractions = np.stack([merging, ~merging], 1).astype(np.float32)
     return Votes(fractions * known[:, None], known.astype(np.float32))
+
+
+def no_votes(votes, n):
+    """
+    Votes on the same questions for galaxies that nobody has seen.
+
+    Parameters
+    ----------
+    votes : dict of str to `Votes`
+    n : int
+        Galaxies.
+
+    Returns
+    -------
+    votes : dict of str to `Votes`
+        With (n, n_answers) fractions and (n,) weights of zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from galvae_affiliated.training.data.labels import Votes, no_votes
+    >>> known = {'bar': Votes(np.ones((4, 2), np.float32), np.ones(4, np.float32))}
+    >>> no_votes(known, 3)['bar'].fractions.shape
+    (3, 2)
+    """
+    return {question: Votes(np.zeros((n, v.fractions.shape[1]), np.float32),
+                            np.zeros(n, np.float32)) for question, v in votes.items()}
 
 
 def with_teacher(votes, predicted, tree, weight):

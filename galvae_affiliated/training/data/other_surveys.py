@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from galvae_affiliated.training.data.labels import (
-    Votes,
+    no_votes,
     question_tree,
     read_labels,
     read_votes,
@@ -113,6 +113,5 @@ def _predicted_votes(path, ids, config):
         raise FileNotFoundError(f'{path}: there is no such file (data.other_surveys, teacher)')
     tree = question_tree(config.data.questions)
     predicted = read_votes(read_labels(path, config.data.id_column).reindex(ids), tree)
-    none = {question: Votes(np.zeros_like(votes.fractions), np.zeros_like(votes.weight))
-            for question, votes in predicted.items()}
-    return with_teacher(none, predicted, tree, config.data.teacher_weight)
+    return with_teacher(no_votes(predicted, len(ids)), predicted, tree,
+                        config.data.teacher_weight)

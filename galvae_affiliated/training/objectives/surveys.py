@@ -8,8 +8,9 @@ import torch
 
 from galvae_affiliated.models.registry import get_model
 from galvae_affiliated.training.data.augment import random_view
-from galvae_affiliated.training.data.dataset import as_composites
+from galvae_affiliated.training.data.dataset import as_composites, vote_tensors
 from galvae_affiliated.training.data.degrade import survey_view
+from galvae_affiliated.training.data.labels import no_votes
 from galvae_affiliated.training.data.other_surveys import draw_others
 from galvae_affiliated.training.networks.from_bundle import network_of_bundle
 from galvae_affiliated.training.networks.inference import encode_rows, posteriors
@@ -84,7 +85,9 @@ class SurveyViews(VAEObjective):
             self._fit_heads(network, galaxies)
         self.model.log_contrast.data.fill_(LOG_CONTRAST)
         self.others = galaxies.other_surveys
-        self.other_votes = [_vote_tensors(other, galaxies.votes) for other in self.others]
+        self.other_votes = [
+            vote_tensors(other.votes or no_votes(galaxies.votes, len(other.images)))
+            for other in self.others]
         self.memories = [LatentMemory(REMEMBERED) for _ in range(1 + len(self.others))]
         self.is_aligned = any(other.is_aligned for other in self.others)
 
@@ -124,7 +127,9 @@ class SurveyViews(VAEObjective):
             _, target, _ = self.preprocess(target.to(self.device))
             terms['rec'], mse = self.residual_loss(self.model.decoder(latent[:n], pose[n:]),
                                                    target)
-        terms |= self._vote_losses(latent, rows, [drawn_rows for _, drawn_rows in drawn])
+        terms |= self._answer_losses(latent, rows, [drawn_rows for _, drawn_rows in drawn])
+        both = torch.cat([latent[:n_own], latent[n:n + n_own]])
+        terms |= self.class_losses(both, rows.repeat(2))
         with torch.autocast(self.device.type, enabled=False):
             self._follow_covariance(latent[:n_own].detach())
             white = self._whitened(latent)
@@ -156,18 +161,15 @@ class SurveyViews(VAEObjective):
             'view_distil': losses.posterior_divergence(*told, mean[other], logvar[other]),
         }
 
-    def _vote_losses(self, latent, rows, other_rows):
+    def _answer_losses(self, latent, rows, other_rows):
         """How badly both views' latents predict votes, and what teachers say of other surveys."""
-        if not self.model.heads:
-            return {}
-        parts = [([f[rows] for f in self.fractions], [w[rows] for w in self.weights])]
-        for (fractions, weights), drawn in zip(self.other_votes, other_rows):
-            parts.append(([f[drawn] for f in fractions], [w[drawn] for w in weights]))
-        fractions = [torch.cat(of).repeat(2, 1).to(self.device)
-                     for of in zip(*(part[0] for part in parts))]
-        weights = [torch.cat(of).repeat(2).to(self.device)
-                   for of in zip(*(part[1] for part in parts))]
-        return {'votes': vote_loss(self.model.heads.log_fractions(latent), fractions, weights)}
+        drawn = [(self.fractions, self.weights, rows),
+                 *((*votes, its) for votes, its in zip(self.other_votes, other_rows))]
+        fractions = [torch.cat(of).repeat(2, 1) for of in
+                     zip(*([f[its] for f in fractions] for fractions, _, its in drawn))]
+        weights = [torch.cat(of).repeat(2) for of in
+                   zip(*([w[its] for w in weights] for _, weights, its in drawn))]
+        return self.vote_losses(latent, fractions, weights)
 
     @torch.no_grad()
     def _follow_covariance(self, latent):
@@ -215,13 +217,3 @@ class SurveyViews(VAEObjective):
         return {**super().loss_weights(), 'distil': loss.distil_weight,
                 'view_distil': loss.view_distil_weight, 'identity': loss.identity_weight,
                 'alignment': loss.alignment_weight}
-
-
-def _vote_tensors(other, votes):
-    """Fractions and weights of another survey's galaxies; no weight where nothing is predicted."""
-    n = len(other.images)
-    if not other.votes:
-        return ([torch.zeros(n, v.fractions.shape[1]) for v in votes.values()],
-                [torch.zeros(n) for _ in votes])
-    return ([torch.from_numpy(other.votes[q].fractions) for q in votes],
-            [torch.from_numpy(other.votes[q].weight) for q in votes])

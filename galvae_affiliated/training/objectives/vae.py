@@ -132,15 +132,24 @@ class VAEObjective(lightning.LightningModule):
 
     def guidance_losses(self, latent, rows):
         """How badly latents predict votes and classes of some rows, by the name of the term."""
-        terms = {}
-        if self.model.heads:
-            terms['votes'] = vote_loss(self.model.heads.log_fractions(latent),
-                                       [f[rows].to(self.device) for f in self.fractions],
-                                       [w[rows].to(self.device) for w in self.weights])
-        if self.model.classes:
-            classes = self.classes[rows].to(self.device)
-            terms['classes'] = losses.class_loss(self.model.classes(latent), classes)
-        return terms
+        votes = self.vote_losses(latent, [f[rows] for f in self.fractions],
+                                 [w[rows] for w in self.weights])
+        return votes | self.class_losses(latent, rows)
+
+    def vote_losses(self, latent, fractions, weights):
+        """The term of votes, which are given; none where the model answers no question."""
+        if not self.model.heads:
+            return {}
+        return {'votes': vote_loss(self.model.heads.log_fractions(latent),
+                                   [f.to(self.device) for f in fractions],
+                                   [w.to(self.device) for w in weights])}
+
+    def class_losses(self, latent, rows):
+        """The term of the coarse classes of some rows; none where the model has none."""
+        if not self.model.classes:
+            return {}
+        classes = self.classes[rows].to(self.device)
+        return {'classes': losses.class_loss(self.model.classes(latent), classes)}
 
     def loss_weights(self):
         """Weight of each term at this step."""
