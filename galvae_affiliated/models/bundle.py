@@ -377,7 +377,7 @@ class ModelBundle:
             unfinished.write_bytes(pack(self._manifest.content, self._parts))
 
     def generate(self, n, *, random_state=None, answers=None, quantities=None, radius=None,
-                 temperature=1.0, engine=None):
+                 temperature=1.0, details='all', engine=None):
         """
         Draw galaxies from the density of the latents, and decode them.
 
@@ -397,6 +397,9 @@ class ModelBundle:
         temperature : float, optional
             Factor on the widths of the density's components. Below one, galaxies are more
             typical, and statistics of them are not those of the training set.
+        details : {'all', 'galaxy', 'none'}, optional
+            What a sharp decoder draws: knots, arms and the texture of the sky, so that images look
+            like data; knots and arms alone; or nothing, which is the smooth decoder's image.
         engine : `~galvae_affiliated.Engine`, optional
             Where and how to compute.
 
@@ -418,7 +421,7 @@ class ModelBundle:
         """
         return generate(self, n, random_state=random_state, answers=answers,
                         quantities=quantities, radius=radius, temperature=temperature,
-                        engine=engine)
+                        details=details, engine=engine)
 
     def verify(self, *, device='auto', precision='float32'):
         """

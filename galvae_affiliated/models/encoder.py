@@ -9,8 +9,8 @@ import numpy as np
 from galvae_affiliated.cutouts.stack import CutoutStack, unreadable_stack
 from galvae_affiliated.flags import GalvaeFlags
 from galvae_affiliated.models._column import Column
+from galvae_affiliated.models.details import draw_composites
 from galvae_affiliated.models.engine import Engine
-from galvae_affiliated.models.generation import draw_composites
 from galvae_affiliated.models.image_statistics import STATISTICS, image_statistics
 from galvae_affiliated.models.registry import get_model
 
@@ -364,7 +364,7 @@ class Encoder:
             raise ValueError(f'pose has shape {pose.shape}; expected {expected}')
         return latent, pose
 
-    def draw(self, latent, pose=None, *, random_state=None):
+    def draw(self, latent, pose=None, *, details='all', random_state=None):
         """
         Sharp composites of latents, with drawn details that latents do not hold.
 
@@ -373,6 +373,9 @@ class Encoder:
         latent : (N, n_latents) array
         pose : (N, n_pose) array, optional
             See `decode`.
+        details : {'all', 'galaxy', 'none'}, optional
+            Knots, arms and the texture of the sky, so that composites look like data; knots and
+            arms where the galaxy shines, on an even sky; or what `decode` gives.
         random_state : int or `numpy.random.Generator`, optional
             Of the place of knots, and of noise. The same number gives the same composites.
 
@@ -384,11 +387,11 @@ class Encoder:
         Raises
         ------
         ValueError
-            If the arrays do not have these shapes.
+            If the arrays do not have these shapes, or for other details.
         """
         latent, pose = self._code(latent, pose)
         rng = np.random.default_rng(random_state)
-        return draw_composites(self.model, latent, pose, rng, self.engine)
+        return draw_composites(self.model, latent, pose, rng, self.engine, details)
 
     def frames(self, cutouts):
         """

@@ -7,9 +7,10 @@ import numpy as np
 
 from galvae_affiliated.models._column import Column
 from galvae_affiliated.models.conditions import Conditions
+from galvae_affiliated.models.details import check_details, draw_composites
 from galvae_affiliated.models.engine import Engine
 
-__all__ = ['GeneratedGalaxies', 'draw_composites', 'draw_latents', 'generate', 'generate_batches']
+__all__ = ['GeneratedGalaxies', 'draw_latents', 'generate', 'generate_batches']
 
 BLOCK = 4096  # latents that are drawn, and looked at, at a time
 LEAST_DRAWS = 8 * BLOCK  # before a condition counts as rare
@@ -53,14 +54,14 @@ class GeneratedGalaxies:
 
 
 def generate(model, n, *, random_state=None, answers=None, quantities=None, radius=None,
-             temperature=1.0, engine=None):
+             temperature=1.0, details='all', engine=None):
     """
     Draw galaxies; see `~galvae_affiliated.ModelBundle.generate`.
 
     Parameters
     ----------
     model : `~galvae_affiliated.ModelBundle`
-    n, random_state, answers, quantities, radius, temperature, engine : object
+    n, random_state, answers, quantities, radius, temperature, details, engine : object
         As there.
 
     Returns
@@ -69,20 +70,20 @@ def generate(model, n, *, random_state=None, answers=None, quantities=None, radi
     """
     batches = list(generate_batches(model, n, random_state=random_state, answers=answers,
                                     quantities=quantities, radius=radius,
-                                    temperature=temperature, engine=engine))
+                                    temperature=temperature, details=details, engine=engine))
     return GeneratedGalaxies(*(np.concatenate([getattr(batch, name) for batch in batches])
                                for name in ('latent', 'pose', 'images')))
 
 
 def generate_batches(model, n, *, random_state=None, answers=None, quantities=None, radius=None,
-                     temperature=1.0, engine=None):
+                     temperature=1.0, details='all', engine=None):
     """
     Draw galaxies, and decode them batch by batch: memory does not grow with their images.
 
     Parameters
     ----------
     model : `~galvae_affiliated.ModelBundle`
-    n, random_state, answers, quantities, radius, temperature, engine : object
+    n, random_state, answers, quantities, radius, temperature, details, engine : object
         See `~galvae_affiliated.ModelBundle.generate`.
 
     Returns
@@ -102,41 +103,19 @@ def generate_batches(model, n, *, random_state=None, answers=None, quantities=No
     >>> [len(batch) for batch in generate_batches(get_model(), 3, random_state=0)]
     [3]
     """
+    check_details(details)
     engine = engine or Engine()
     rng = np.random.default_rng(random_state)
     latent, pose = draw_latents(model, n, rng, answers=answers, quantities=quantities,
                                 radius=radius, temperature=temperature, engine=engine)
-    return _decoded(model, latent, pose, rng, engine)
+    return _decoded(model, latent, pose, rng, engine, details)
 
 
-def _decoded(model, latent, pose, rng, engine):
+def _decoded(model, latent, pose, rng, engine, details):
     for start in range(0, max(len(latent), 1), IMAGES):
         rows = slice(start, start + IMAGES)
-        images = draw_composites(model, latent[rows], pose[rows], rng, engine)
+        images = draw_composites(model, latent[rows], pose[rows], rng, engine, details)
         yield GeneratedGalaxies(latent[rows], pose[rows], images)
-
-
-def draw_composites(model, latent, pose, rng, engine):
-    """
-    Composites by the sharp decoder of a model, or by its smooth one where it has none.
-
-    Parameters
-    ----------
-    model : `~galvae_affiliated.ModelBundle`
-    latent, pose : (N, n_latents), (N, n_pose) float32 arrays
-    rng : `numpy.random.Generator`
-        Of what latents do not hold: the place of each knot, and the noise.
-    engine : `~galvae_affiliated.Engine`
-
-    Returns
-    -------
-    images : (N, 3, grid, grid) float32 array
-    """
-    code, shape = {'latent': latent, 'pose': pose}, model.manifest.noise_shape
-    if shape is None:
-        return engine.runner(model, 'decoder')(code, ['composite'])[0]
-    noise = rng.standard_normal((len(latent), *shape), dtype=np.float32)
-    return engine.runner(model, 'generator')({**code, 'noise': noise}, ['composite'])[0]
 
 
 def draw_latents(model, n, rng, *, answers=None, quantities=None, radius=None, temperature=1.0,

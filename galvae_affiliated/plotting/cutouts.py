@@ -5,6 +5,7 @@ import numpy as np
 
 from galvae_affiliated.cutouts.stack import CutoutStack
 from galvae_affiliated.models.encoder import Encoder
+from galvae_affiliated.models.reconstruction import reconstruct
 from galvae_affiliated.plotting._axes import is_flux, new_axes, show_picture
 from galvae_affiliated.plotting.gallery import caption
 
@@ -67,7 +68,8 @@ def plot_cutouts(cutouts, table=None, model=None, *, engine=None, n_columns=COLU
     return axes
 
 
-def plot_reconstructions(cutouts, model=None, *, engine=None, axes=None):
+def plot_reconstructions(cutouts, model=None, *, details='none', random_state=None, engine=None,
+                         axes=None):
     """
     Plot cutouts, what the decoder makes of their latents, and the difference.
 
@@ -76,6 +78,8 @@ def plot_reconstructions(cutouts, model=None, *, engine=None, axes=None):
     cutouts : `~galvae_affiliated.CutoutStack` or (N, 3, grid, grid) array
     model : `~galvae_affiliated.ModelBundle`, str or path, optional
         The model; None takes the default.
+    details, random_state : object
+        What is drawn beside what the latents hold, see `~galvae_affiliated.models.reconstruct`.
     engine : `~galvae_affiliated.Engine`, optional
     axes : (3, N) array of `~matplotlib.axes.Axes`, optional
         None makes a figure.
@@ -104,12 +108,10 @@ def plot_reconstructions(cutouts, model=None, *, engine=None, axes=None):
     axes = new_axes(axes, shape=(3, n), size=(1.6 * n, 5.0))
     if np.shape(axes) != (3, n):
         raise ValueError(f'axes have shape {np.shape(axes)}; expected (3, {n})')
-    frames = encoder.frames(stack)
-    encoding = encoder.encode(stack, reconstruction=False)
-    decoded = np.zeros_like(frames)
-    measured = np.flatnonzero(encoding.measured)
-    if len(measured):
-        decoded[measured] = encoder.decode(encoding.latent[measured], encoding.pose[measured])
+    found = reconstruct(stack, encoder.model, details=details, random_state=random_state,
+                        engine=encoder.engine)
+    # what could not be measured is shown, with nothing beside it
+    frames, decoded = encoder.frames(stack), np.nan_to_num(found.decoded)
     for i, flux in enumerate(is_flux(stack, encoder.model)):
         show_picture(axes[0, i], frames[i], flux)
         show_picture(axes[1, i], decoded[i], flux)
@@ -121,14 +123,15 @@ def plot_reconstructions(cutouts, model=None, *, engine=None, axes=None):
     return axes
 
 
-def draw_reconstructions(path, cutouts, model=None, *, engine=None):
+def draw_reconstructions(path, cutouts, model=None, *, details='none', random_state=None,
+                         engine=None):
     """
     Draw what `plot_reconstructions` plots into a PNG file.
 
     Parameters
     ----------
     path : str or path
-    cutouts, model, engine : object
+    cutouts, model, details, random_state, engine : object
         See `plot_reconstructions`.
 
     Examples
@@ -145,7 +148,7 @@ def draw_reconstructions(path, cutouts, model=None, *, engine=None):
     stack, _ = _opened(cutouts, model, engine)
     n = len(stack)
     figure = Figure(figsize=(1.6 * n, 5.0), layout='constrained')
-    plot_reconstructions(stack, model, engine=engine,
+    plot_reconstructions(stack, model, details=details, random_state=random_state, engine=engine,
                          axes=figure.subplots(3, n, squeeze=False))
     figure.savefig(path, format='png', dpi=100)
 

@@ -99,6 +99,16 @@ def engine_options(options):
             for name in ('device', 'precision', 'n_threads', 'batch_size')}
 
 
+def add_drawing_options(group, default):
+    """What a sharp decoder draws beside what latents hold; names are those of models.details."""
+    group.add_argument(
+        '--details', choices=('none', 'galaxy', 'all'), default=default,
+        help='what a sharp decoder adds to what latents hold: nothing, knots and arms, or these '
+        f'and the texture of the sky, so that images look like data (default {default})')
+    group.add_argument('--random-state', type=int, metavar='SEED',
+                       help='the same number, the same pictures')
+
+
 def add_output_options(parser, metavar, text, replaced=None, *, required=True):
     """
     The file to write, and whether one that exists is replaced; see `check_output`.

@@ -4,6 +4,7 @@
 from pathlib import Path
 
 from galvae_affiliated.scripts._common import (
+    add_drawing_options,
     add_model_group,
     add_output_options,
     check_output,
@@ -27,6 +28,8 @@ def add_reconstruct(parser):
     group.add_argument('--first', type=int, default=0, metavar='ROW', help='row to begin with')
     group.add_argument('-n', dest='number', type=int, default=8, metavar='N',
                        help='how many rows (default 8)')
+    group = parser.add_argument_group('what is drawn')
+    add_drawing_options(group, 'none')
     _add_image_options(parser, '.png or .fits')
 
 
@@ -69,16 +72,17 @@ def _run_reconstruct(options):
 
     model, engine = _model_and_engine(options)
     stack = _stack(_open_cutouts(options, model), options.first, options.number)
+    drawn = {'details': options.details, 'random_state': options.random_state, 'engine': engine}
     with replacing(options.output) as unfinished:
         if kind == '.png':
             from galvae_affiliated.plotting import draw_reconstructions
 
-            draw_reconstructions(unfinished, stack, model, engine=engine)
+            draw_reconstructions(unfinished, stack, model, **drawn)
         else:
             from galvae_affiliated.models.reconstruction import reconstruct
             from galvae_affiliated.tables.drawings import write_reconstruction
 
-            write_reconstruction(reconstruct(stack, model, engine=engine), unfinished, model)
+            write_reconstruction(reconstruct(stack, model, **drawn), unfinished, model)
     return f'{options.output}: {len(stack)} cutouts'
 
 

@@ -2,6 +2,7 @@
 """``galvae generate``."""
 
 from galvae_affiliated.scripts._common import (
+    add_drawing_options,
     add_model_group,
     add_output_options,
     check_output,
@@ -16,7 +17,8 @@ def add_generate(parser):
         'galvae generate -n 16 -o gallery.png',
         'galvae generate -n 9 --answers bar=yes --random-state 1 -o barred.fits',
         run=_run_generate)
-    add = parser.add_argument_group('what is drawn').add_argument
+    group = parser.add_argument_group('what is drawn')
+    add = group.add_argument
     add('-n', dest='number', type=int, default=64, metavar='N', help='how many (default 64)')
     add('--answers', default='', metavar='QUESTION=ANSWER,...',
         help='what the heads of the model are to say of them, such as bar=yes')
@@ -26,7 +28,7 @@ def add_generate(parser):
         help='petroR90 in the unit of the quantities, where they need one')
     add('--temperature', type=float, default=1.0, metavar='T',
         help='below 1, galaxies are more typical (default 1)')
-    add('--random-state', type=int, metavar='SEED', help='the same number, the same galaxies')
+    add_drawing_options(group, 'all')
     add_output_options(parser, 'OUT', 'a sheet (.png), images with latents (.fits), or a set of '
                        'cutouts with latents (.parquet)')
     add_model_group(parser, engine=True)
@@ -47,7 +49,7 @@ def _run_generate(options):
     batches = generate_batches(
         model, options.number, random_state=options.random_state, answers=answers,
         quantities=quantities, radius=options.radius, temperature=options.temperature,
-        engine=Engine(**engine_options(options)))
+        details=options.details, engine=Engine(**engine_options(options)))
     write_generated(batches, options.number, options.output, model, overwrite=options.overwrite)
     return f'{options.output}: {options.number} galaxies'
 

@@ -138,7 +138,7 @@ class ModelConfig(_Section):
         False, "A light encoder's blocks have gains that follow the look of the image, so that one "
         'network reads several surveys.')
     n_noise: Count = _option(
-        16, 'Random numbers that a sharp decoder has for each 4 x 4 pixels.')
+        8, 'Random numbers that a sharp decoder has for each 4 x 4 pixels.')
     dropout: Share = _option(0.1, 'Dropout before the latents.')
 
     @model_validator(mode='after')
@@ -192,6 +192,9 @@ class LossConfig(_Section):
         1.5, "With ``sharpen``: weight of the critic's opinion, relative to that at which its "
         'gradient is as large as that of the terms that follow.')
     light_weight: Weight = _option(10.0, 'The same: of the light in blocks of 16 x 16 pixels.')
+    place_weight: Weight = _option(
+        1.0, 'The same: of the square of what is misplaced in blocks of 4 x 4 pixels of the '
+        'galaxy.')
     feature_weight: Weight = _option(1.0, "The same: of the critic's features.")
     perceived_weight: Weight = _option(
         0.5, "The same: of what the encoder's last stage sees in the galaxy that was encoded.")

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
-from astropy.table import MaskedColumn, QTable, Table
+from astropy.table import MaskedColumn, QTable, Table, vstack
 from PIL import Image
 
 from galvae_affiliated import Engine, GalvaeFlags, __version__, get_latents, get_model, list_models
@@ -837,8 +837,10 @@ def heeded_interrupts():
     ('sent', 'message'), [(signal.SIGINT, 'interrupted'), (signal.SIGTERM, 'terminated')]
 )
 def test_signals_end_a_run_in_one_line(
-    field_files, catalog, tmp_path, sent, message, heeded_interrupts
+    field_files, galaxies, tmp_path, sent, message, heeded_interrupts
 ):
+    catalog = tmp_path / 'sources.fits'
+    vstack([galaxies] * 100).write(catalog)  # which no processor has done before the signal
     words = ['encode', *field_files.values(), '--bands', 'g,r,z', '--catalog', catalog]
     words += ['-o', tmp_path / 'out.fits', '--chunk-size', 1, '--n-samples', 3000]
     for delay in (0.15, 0.4, 1.2):

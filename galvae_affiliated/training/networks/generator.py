@@ -5,57 +5,26 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from galvae_affiliated.training.networks.blocks import BLOCK
 from galvae_affiliated.training.networks.light import LightDecoder
 
 __all__ = ['Critic', 'Generator']
 
-FINE_WIDTHS = (16, 8)  # channels of the stages that the smooth decoder lacks, each twice as fine
-LEAST_INNER = 32  # channels between the two convolutions of a dense block
+INNER = 32  # channels between what the smooth decoder has last and the details
 CRITIC_WIDTHS = (24, 48, 96, 128)  # channels; each stage sees half the pixels a side
 JUDGED = (1, 3)  # stages of the critic that say what they think: knots, and arms
 LEAK = 0.2
 
 
-class DenseBlock(nn.Module):
-    """Two convolutions that mix what is around with all channels, added to what goes in."""
-
-    def __init__(self, width):
-        super().__init__()
-        inner = max(width // 2, LEAST_INNER)
-        self.first = nn.Conv2d(width, inner, 3, padding=1)
-        self.second = nn.Conv2d(inner, width, 3, padding=1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)
-
-    def forward(self, x):
-        return x + self.second(functional.leaky_relu(self.first(x), LEAK))
-
-
-class FineStage(nn.Module):
-    """Half the pixel, with random numbers of its own: a part of those of the pixels before."""
-
-    def __init__(self, n_in, width, n_noise, factor):
-        super().__init__()
-        self.factor = factor
-        self.narrow = nn.Conv2d(n_in, width, 1)
-        self.mixer = nn.Conv2d(n_noise, width * factor ** 2, 1, bias=False)
-        self.around = nn.Conv2d(width, width, 3, padding=1)
-
-    def forward(self, x, noise):
-        # nearest pixels would leave a pattern of blocks
-        x = functional.interpolate(self.narrow(x), scale_factor=2.0, mode='bilinear')
-        x = x + functional.pixel_shuffle(self.mixer(noise), self.factor)
-        return functional.leaky_relu(self.around(functional.leaky_relu(x, LEAK)), LEAK)
-
-
 class Generator(LightDecoder):
     """
-    A light decoder with random numbers beside its latents, and stages down to single pixels.
+    A light decoder with random numbers beside its latents, and details of its own.
 
     The place of each knot and the noise of the sky are not in the latents of a
     galaxy. They are drawn: each of the smooth decoder's finest pixels, which
     becomes 4 x 4 of the image, has ``n_noise`` standard normal numbers. The same numbers
-    give the same picture. Before training, the network gives what the decoder
+    give the same picture. What is drawn around a pixel decides its details too,
+    so that blocks join. Before training, the network gives what the decoder
     gives that it was made from, whatever the numbers are.
 
     Parameters
@@ -65,7 +34,7 @@ class Generator(LightDecoder):
         Random numbers a pixel of the smooth decoder's finest stage.
     """
 
-    def __init__(self, config, n_noise=16):
+    def __init__(self, config, n_noise=8):
         super().__init__(config)
         widths = config.decoder_widths
         self.n_noise = n_noise
@@ -75,12 +44,8 @@ class Generator(LightDecoder):
             [nn.Conv2d(n_noise, n_out, 1, bias=False) for n_out in widths])
         for mixer in self.mixers:
             nn.init.zeros_(mixer.weight)
-        self.dense = nn.ModuleList([DenseBlock(width) for width in widths])
-        n_in, self.fine = widths[-1], nn.ModuleList()
-        for stage, width in enumerate(FINE_WIDTHS):
-            self.fine.append(FineStage(n_in, width, n_noise, 2 ** (stage + 1)))
-            n_in = width
-        self.detail = nn.Conv2d(n_in, 3, 3, padding=1)
+        self.narrow = nn.Conv2d(widths[-1] + n_noise, INNER, 1)
+        self.detail = nn.Conv2d(INNER, 3 * BLOCK ** 2, 3, padding=1)
         nn.init.zeros_(self.detail.weight)
         nn.init.zeros_(self.detail.bias)
 
@@ -109,13 +74,10 @@ class Generator(LightDecoder):
             # after what makes a stage's channels comes the noise of its pixels
             if isinstance(layer, nn.ReLU) and stage == 0 or isinstance(layer, nn.Upsample):
                 x = x + self.mixers[stage](_at_side(noise, x.shape[-1]))
-                x = self.dense[stage](x)
                 stage += 1
         last, shuffle = self.layers[-2:]
-        smooth = shuffle(last(x))
-        for fine in self.fine:
-            x = fine(x, noise)
-        return smooth + self.detail(x)
+        inner = functional.leaky_relu(self.narrow(torch.cat([x, noise], dim=1)), LEAK)
+        return shuffle(last(x) + self.detail(inner))
 
 
 def _at_side(noise, side):

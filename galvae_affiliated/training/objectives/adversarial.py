@@ -2,7 +2,6 @@
 """A sharp decoder, taught by a network that tells what it draws from data."""
 
 import torch
-from torch import nn
 from torch.nn import functional
 
 from galvae_affiliated.models.registry import get_model
@@ -24,6 +23,7 @@ BALANCE_MEMORY = 0.95  # of the running weight of the critic's opinion
 MAX_BALANCE = 100.0
 CRITIC_BETAS = (0.0, 0.99)
 SMOOTHED = 16  # pixels a side: light of blocks of so many shall stay where it is; arms may move
+PLACED = 4  # and what is bright shall be where the galaxy has it, as far as its latents know
 MAX_ROLL = 8  # pixels by which both sides are moved before they are judged
 BRIGHTNESS = 0.1  # and the standard deviation of the factor on their light
 
@@ -37,12 +37,12 @@ class AdversarialDecoder(VAEObjective):
     the smooth decoder and learns against a critic: a relativistic loss with
     penalties on the gradients at data and at pictures (Huang et al. 2024),
     features of the critic that shall agree, light in blocks as the smooth
-    decoder has it, what the encoder's last stage sees in the galaxy that was
-    encoded, and the code that it reads from the picture, which shall be the
-    code that was drawn. The critic's weight is the ratio of the
-    gradients at the last layer (Esser et al. 2021). Both sides are moved and
-    dimmed alike before they are judged (Zhao et al. 2020), as a critic would
-    soon know a small set by heart.
+    decoder has it, bright knots and arms where the data have them, what the
+    encoder's last stage sees in the galaxy that was encoded, and the code that it
+    reads from the picture, which shall be the code that was drawn. The critic's
+    weight is the ratio of the gradients at the last layer (Esser et al. 2021).
+    Both sides are moved and dimmed alike before they are judged (Zhao et al.
+    2020), as a critic would soon know a small set by heart.
 
     Parameters
     ----------
@@ -100,16 +100,13 @@ class AdversarialDecoder(VAEObjective):
         self.critic.requires_grad_(False)
         opinion, features = self._critic_losses(shown_real, shown_drawn, shown_smooth, latent)
         self.critic.requires_grad_(True)
-        terms = {'light': functional.smooth_l1_loss(_blocks(drawn), _blocks(smooth)),
-                 'features': features, **self._perceived_losses(real, drawn)}
-        loss = self.config.loss
-        weights = {'light': loss.light_weight, 'features': loss.feature_weight,
-                   'perceived': loss.perceived_weight, 'code': loss.code_weight}
-        given = sum(weights[name] * value for name, value in terms.items())
+        terms = {'feature': features, **self._given_losses(real, drawn, smooth)}
+        given = sum(getattr(self.config.loss, f'{name}_weight') * value
+                    for name, value in terms.items())
         if number % BALANCE_EVERY == 0:
             self._follow_balance(given, opinion)
         self.log_dict({**terms, 'opinion': opinion, 'balance': self.balance}, prog_bar=True)
-        return given + loss.critic_weight * self.balance * opinion
+        return given + self.config.loss.critic_weight * self.balance * opinion
 
     @torch.no_grad()
     def _encoded(self, images, number):
@@ -120,6 +117,23 @@ class AdversarialDecoder(VAEObjective):
                               generator)
         _, normalised, _ = self.preprocess(turned.to(self.device))
         return normalised, self.model.encoder(self._channels_last(normalised))[0]
+
+    def _given_losses(self, real, drawn, smooth):
+        """How far a picture is from the galaxy that it is drawn from; no opinion of the critic."""
+        return {'light': functional.smooth_l1_loss(_blocks(drawn), _blocks(smooth)),
+                'place': self._misplaced(drawn, real, smooth),
+                **self._perceived_losses(real, drawn)}
+
+    def _misplaced(self, drawn, real, smooth):
+        """
+        Light of small blocks against the data's, where the galaxy is bright.
+
+        The sky's texture is nowhere in the latents: asked for, it would only be drawn fainter.
+        """
+        light = (smooth - self.preprocess.normalise(self.preprocess.sky)).mean(1, keepdim=True)
+        light = _blocks(light.clamp(min=0.0), PLACED)
+        apart = (_blocks(drawn, PLACED) - _blocks(real, PLACED)).square()
+        return (light * apart).mean() / (light.mean() + 1e-6)
 
     def _perceived_losses(self, real, drawn):
         """
@@ -215,8 +229,8 @@ class AdversarialDecoder(VAEObjective):
                 'lr_scheduler': {'scheduler': schedule, 'interval': 'step'}}
 
 
-def _blocks(images):
-    return nn.functional.avg_pool2d(images, SMOOTHED)
+def _blocks(images, side=SMOOTHED):
+    return functional.avg_pool2d(images, side)
 
 
 def _relative(worse, better):

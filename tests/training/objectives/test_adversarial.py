@@ -59,7 +59,7 @@ def test_it_starts_as_the_smooth_decoder():
 
 
 def test_details_are_of_single_pixels(module):
-    """Not of blocks of 4 x 4, which the smooth decoder ends with: no grid shows."""
+    """Not of the blocks of 4 x 4 that the decoder's last convolution makes."""
     drawn = draw(module.generator) - draw(module.generator, seed=1)
     blocks = torch.nn.functional.avg_pool2d(drawn, 2)
     within = drawn - torch.nn.functional.interpolate(blocks, scale_factor=2.0)
