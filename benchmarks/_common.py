@@ -34,6 +34,11 @@ def composites(path, bundle, ids, dtype=np.float32):
     return images
 
 
+def name_of(model_id):
+    """The name in an identifier, whose rest changes with any part of the file."""
+    return model_id.partition('@')[0]
+
+
 def rounded(value):
     """Figures to four digits, whatever holds them."""
     if isinstance(value, dict):
@@ -43,9 +48,14 @@ def rounded(value):
     return round(float(value), 4) if isinstance(value, (float, np.floating)) else value
 
 
-def list_table(title, header, rows):
-    """A reStructuredText list-table; a dash by itself is escaped, or it would begin a list."""
-    lines = [f'.. list-table:: {title}'.rstrip(), '   :header-rows: 1', '']
+def list_table(title, header, rows, *, compact=False):
+    """
+    A reStructuredText list-table; a dash by itself is escaped, or it would begin a list.
+
+    One that is ``compact`` has columns as narrow as their words.
+    """
+    lines = [f'.. list-table:: {title}'.rstrip(), '   :header-rows: 1',
+             *['   :class: compact'] * compact, '']
     for row in [header, *rows]:
         cells = [r'\-' if cell == '-' else cell for cell in row]
         lines += [f'   {" " if i else "*"} - {cell}' for i, cell in enumerate(cells)]

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from _common import list_table, rounded
+from _common import list_table, name_of, rounded
 from _sets import field_stack, set_stack, split_words
 from scipy.ndimage import gaussian_filter
 from sklearn.metrics import roc_auc_score
@@ -280,7 +280,8 @@ def tables(scores):
     lines = [[name, str(row['rows']), *(f'{row[key]:.3f}' for key in list(row)[1:])]
              for name, row in shown.items()]
     names = ['galaxies', 'rows', *list(next(iter(shown.values())))[1:]]
-    return [(f'Told from {scores["galaxies"]} galaxies by ``{scores["model"]}``', header, kinds),
+    title = f'Told from {scores["galaxies"]} galaxies by ``{name_of(scores["model"])}``'
+    return [(title, header, kinds),
             ('Shares of p-values, of rows without another flag', names, lines)]
 
 
@@ -321,7 +322,7 @@ def main():
     if options.output:
         Path(options.output).write_text(json.dumps(rounded(scores), indent=1) + '\n')
     if options.rst:
-        text = '\n'.join(list_table(*one) for one in tables(scores))
+        text = '\n'.join(list_table(*one, compact=True) for one in tables(scores))
         Path(options.rst).write_text(f'.. made by benchmarks/bench_applicability.py\n\n{text}')
 
 

@@ -49,6 +49,8 @@ AXES = {
 }
 COLUMNS = ('auc', 'balanced', 'rmse', 'smooth', 'entropy', 'distance', 'recall', 'kept', 'chi2',
            'poor', 'unresolved')
+# what has room on a page; the files of --csv and --json have the rest
+IN_PAGE = ('auc', 'balanced', 'rmse', 'smooth', 'distance', 'poor', 'unresolved')
 TREE = question_tree('gz2')
 # questions of the challenge, whose votes have to be known
 CHALLENGE = [question for question in TREE if question != 'merging']
@@ -196,7 +198,7 @@ def draw(path, rows, n, model):
     figure.savefig(path, dpi=110)
 
 
-def tables(rows):
+def tables(rows, columns=COLUMNS):
     """A title, header and rows for each axis."""
     for axis, values in AXES.items():
         lines = []
@@ -204,8 +206,8 @@ def tables(rows):
             for bands in ('color', 'grey'):
                 row = next(r for r in rows if (r['axis'], r['value'], r['bands']) ==
                            (axis, value, bands))
-                lines.append([f'{value:g}', bands, *(f'{row[name]:.3f}' for name in COLUMNS)])
-        yield axis, [axis, 'bands', *COLUMNS], lines
+                lines.append([f'{value:g}', bands, *(f'{row[name]:.3f}' for name in columns)])
+        yield axis, [axis, 'bands', *columns], lines
 
 
 def limit_table(limits):
@@ -263,9 +265,10 @@ def main():
                'own signal to noise': np.percentile(degrader.signal / degrader.noise,
                                                     [10, 50, 90]).tolist(),
                'rows': rows}
-    parts = [*found, limit_table(limits)]
-    write_report(options, rounded(figures), '\n'.join(list_table(*part) for part in parts),
-                 'bench_degraded.py')
+    parts = [*tables(rows, IN_PAGE), limit_table(limits)]
+    text = '\n'.join(list_table(*part, compact=True) for part in parts)
+    about = f'{len(ids)} galaxies of ``{options.split}``, ``{bundle.name}``.\n'
+    write_report(options, rounded(figures), f'{text}\n{about}', 'bench_degraded.py')
 
 
 if __name__ == '__main__':

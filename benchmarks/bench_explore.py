@@ -40,7 +40,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _common import add_outputs, list_table, rounded, text_table, write_report
+from _common import add_outputs, list_table, name_of, rounded, text_table, write_report
 from astropy.table import Table
 from sklearn.metrics import average_precision_score, balanced_accuracy_score
 
@@ -363,8 +363,10 @@ def main():
                 'copies': lambda: measure_copies(votes, table, options.data),
                 'speed': measure_speed}
     figures = {part: measures[part]() for part in options.parts}
+    model = table['galvae_latent'].meta['galvae_model']
     print(_tables(figures, text_table))
-    write_report(options, rounded(figures), _tables(figures, list_table), 'bench_explore.py')
+    text = f'{_tables(figures, list_table)}\nThe latents are those of ``{name_of(model)}``.\n'
+    write_report(options, rounded({'model': model, **figures}), text, 'bench_explore.py')
 
 
 if __name__ == '__main__':

@@ -3,161 +3,235 @@
 Reconstructions and samples beside data: how much they look like galaxies, and what they keep.
 
     bench_generation.py GALAXIES.parquet MODEL [--split test] [--galaxies 2000]
-                        [--judge gz2-sdss-v1] [--sheet PNG] [--json OUT]
+                        [--judge gz2-sdss-v1] [--also NAME=MODEL]... [--supervised FILE.pt]
+                        [--statmorph 300] [--conditions 200] [--training 4000] [--latents TABLE]
+                        [--halves MODEL MODEL] [--rate] [--sheet PNG] [--json OUT] [--rst OUT]
 
-The smooth decoder and the sharp one of MODEL draw the same latents. Power, features and
-neighbours are compared with those of the data; features are those of the JUDGE's encoder, which
-took no part in the training of the sharp decoder, before its latents. Two halves of the data are
-the floor of every distance. Half of a sheet of pictures is data; its key is in the JSON.
+``smooth`` is the smooth decoder of MODEL, ``galaxy`` its sharp one where the galaxy shines, and
+``all`` the sharp one with the texture of the sky; all draw the same latents. Two halves of the data
+are the floor of every distance. ``texture of another galaxy`` is the smooth reconstruction with
+the residual of another galaxy of the same brightness, turned by a quarter: it has the power of
+data, and no latent could tell it, so it says what SSIM is left to a picture that looks like data.
+``--also`` compares other models (each decodes latents of its own encoder); the JUDGE itself, an
+auto-encoder without any adversary, is one of them if nothing else is named.
+
+Features are those of the JUDGE's encoder, before its latents. It took no part in the training of
+the sharp decoder, nor does the network of ``--supervised`` (``bench_supervised.py train``), which
+reads conditional samples; without it, the encoder and heads of the JUDGE do. All that is drawn goes
+through the same steps as the data: 8 bits, and JPEG of the same tables. Half of a sheet of pictures
+is data; its key is in the JSON.
+
+``--latents`` is what ``galvae encode`` wrote of all galaxies, for the test on halves of the
+training; otherwise ``--training`` galaxies are encoded. ``--halves`` takes two models whose sharp
+decoder or density was trained on a half of the training galaxies each.
 """
 
 import argparse
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
-from _common import add_outputs, composites, split_ids, write_report
+from _common import add_outputs, composites, rounded, split_ids, write_report
+from _generation import Data, Judge, Storage, draw_sheet, kept
+from _generation_checks import (
+    DETAILS,
+    Heads,
+    Supervised,
+    conditions,
+    density_halves,
+    model_halves,
+    quantity_distances,
+    rates,
+)
+from _generation_tables import tables
+from astropy.table import Table
 
-from galvae_affiliated import get_model
+from galvae_affiliated import Engine, get_latents, get_model
 from galvae_affiliated.models import Encoder
 from galvae_affiliated.models.generation import draw_latents
-from galvae_affiliated.training.evaluate.images import image_mse, image_ssim
-from galvae_affiliated.training.evaluate.pictures import (
-    coverage_scores,
-    frechet_distance,
-    kernel_distance,
-    power_distance,
-    told_apart,
-)
-from galvae_affiliated.training.networks.from_bundle import network_of_bundle
-from galvae_affiliated.training.networks.preprocess import Preprocess
+from galvae_affiliated.surveys import survey_area
+from galvae_affiliated.training.evaluate.images import borrowed_texture, noiseless_ssim
+from galvae_affiliated.training.evaluate.shapes import picture_shapes, picture_structure
 
-BATCH = 128
-LEAST_NORM_IMAGES = 256
-SHEET = 8  # pictures a side
+TEXTURE = 'texture of another galaxy'
+START = time.perf_counter()
 
 
-class Judge:
-    """Features of a network: means and largest values of its last layer."""
+class Run:
+    """What all parts of a run share: the data, their latents, and how pictures are stored."""
 
-    def __init__(self, model, images):
-        self.network = network_of_bundle(model, torch.from_numpy(images[:LEAST_NORM_IMAGES]))
-        self.preprocess = Preprocess(model.grid)
+    def __init__(self, options):
+        self.options, self.model = options, get_model(options.model)
+        self.engine = Engine(device='cpu', n_threads=options.n_threads)
+        self.encoder, self.stored = Encoder(self.model, self.engine), Storage(options.data)
+        self.ids = _some(split_ids(options.data, options.split), options.galaxies)
+        training = split_ids(options.data, 'train')
+        training = _some(training[~np.isin(training, self.ids)], options.training)
+        both = composites(options.data, self.model, np.concatenate([self.ids, training]))
+        self.images, self.training = np.split(both, [len(self.ids)])
+        self.frames = self.encoder.frames(self.images)
+        self.encoding = self.encoder.encode(self.images, reconstruction=False)
+        judge = Judge(get_model(options.judge), self.frames)
+        self.data = Data(self.frames, judge,
+                         self.encoder.frames(self.training[:options.galaxies]))
+        self.rng = np.random.default_rng(0)
+        self.drawn = draw_latents(self.model, len(self.frames), self.rng)
 
-    @torch.inference_mode()
-    def __call__(self, images):
-        parts = []
-        for batch in torch.from_numpy(images).split(BATCH):
-            x = self.network.encoder.seen(self.preprocess(batch)[1])
-            parts.append(torch.cat([x.mean((2, 3)), x.amax((2, 3))], dim=1))
-        return torch.cat(parts).numpy()
+    def training_latents(self):
+        """Latents of training galaxies: of the table, or encoded here."""
+        if self.options.latents is None:
+            return self.encoder.encode(self.training, reconstruction=False).latent
+        table = Table.read(self.options.latents)
+        ids = np.setdiff1d(split_ids(self.options.data, 'train'), self.ids)
+        latent = get_latents(table[np.isin(table['id_str'].astype(str), ids)], self.model)
+        return latent[np.isfinite(latent).all(axis=1)]
 
-
-def _same_steps(images):
-    """Images in the 8-bit steps of the data."""
-    return (np.rint(images * 255.0) / 255.0).astype(np.float32)
-
-
-def _distances(drawn, features, data, data_features):
-    scale = data_features.std(axis=0) + 1e-6
-    drawn_features, data_features = features / scale, data_features / scale
-    accuracy, auc = told_apart(drawn_features, data_features)
-    return {'power, dex': power_distance(drawn, data),
-            'Frechet distance': frechet_distance(drawn_features, data_features),
-            'kernel distance': kernel_distance(drawn_features, data_features),
-            **coverage_scores(drawn_features, data_features),
-            'told apart, balanced accuracy': accuracy, 'told apart, AUC': auc}
-
-
-def _kept(encoder, encoding, drawn):
-    """What the encoder reads from reconstructions."""
-    again = encoder.encode(drawn, reconstruction=False)
-    cov = np.cov(encoding.latent.T)
-    values, vectors = np.linalg.eigh(cov)
-    white = vectors / np.sqrt(np.maximum(values, 1e-2 * values.mean()))
-    one, two = (x.latent @ white for x in (again, encoding))
-    distance = ((one[:, None] - two[None]) ** 2).sum(2) if len(one) < 500 else _square(one, two)
-    nearest = distance.argmin(1) == np.arange(len(one))
-    heads = encoder.engine.runner(encoder.model, 'heads')
-    votes = [heads({'latent': x.latent}, ['fractions'])[0] for x in (again, encoding)]
-    return {'own is nearest': float(nearest.mean()),
-            'votes, mean difference': float(np.abs(votes[0] - votes[1]).mean())}
+    def measured(self, encoder, encoding, pictures):
+        """Likeness of reconstructions, and what they keep."""
+        return {**kept(encoder, encoding, pictures, self.frames), **self.data.likeness(pictures)}
 
 
-def _square(one, two):
-    return (one ** 2).sum(1)[:, None] + (two ** 2).sum(1) - 2.0 * one @ two.T
+def _some(ids, n):
+    """``n`` identifiers at random: a set may have an order of its own, rare galaxies first."""
+    return np.random.default_rng(0).permutation(ids)[:n]
 
 
-def _nearest_training(features, training):
-    """Median distance of the nearest training galaxy, in features."""
-    return float(np.median(np.sqrt(np.maximum(_square(features, training), 0.0).min(1))))
+def say(text):
+    """Progress on the terminal."""
+    print(f'{time.perf_counter() - START:5.0f} s  {text}', file=sys.stderr, flush=True)
 
 
-def _draw_sheet(path, drawn, data, rng):
-    """A shuffled sheet of data and drawn pictures; returns which are drawn."""
-    from PIL import Image
+def measure_pictures(run, report):
+    """Reconstructions and samples of each kind; returns the samples."""
+    code, samples = (run.encoding.latent, run.encoding.pose), {}
+    for name, details in DETAILS.items():
+        say(f'{name}: reconstructions')
+        pictures = run.stored(run.encoder.draw(*code, details=details, random_state=1))
+        report['reconstructions'][name] = run.measured(run.encoder, run.encoding, pictures)
+        say(f'{name}: samples')
+        samples[name] = run.stored(run.encoder.draw(*run.drawn, details=details, random_state=2))
+        report['samples'][name] = run.data.likeness(samples[name])
+    say(TEXTURE)
+    smooth = run.encoder.decode(*code)
+    report['noiseless ssim'] = noiseless_ssim(smooth, run.frames)
+    pictures = run.stored(borrowed_texture(smooth, run.frames))
+    report['reconstructions'][TEXTURE] = run.measured(run.encoder, run.encoding, pictures)
+    return samples
 
-    n = SHEET ** 2 // 2
-    both, is_drawn = np.concatenate([drawn[:n], data[:n]]), np.repeat([True, False], n)
-    order = rng.permutation(2 * n)
-    side = both.shape[-1]
-    pixels = np.rint(both[order].transpose(0, 2, 3, 1) * 255).astype(np.uint8)
-    lines = pixels.reshape(SHEET, SHEET, side, side, 3).transpose(0, 2, 1, 3, 4)
-    Image.fromarray(lines.reshape(SHEET * side, SHEET * side, 3)).save(path)
-    return is_drawn[order].tolist()
+
+def measure_also(run, report):
+    """Reconstructions of other models."""
+    for text in run.options.also or [f'{run.options.judge}={run.options.judge}']:
+        name, _, source = text.partition('=')
+        say(name)
+        encoder = Encoder(get_model(source), run.engine)
+        encoding = encoder.encode(run.images, reconstruction=False)
+        pictures = run.stored(encoder.decode(encoding.latent, encoding.pose))
+        report['reconstructions'][name] = run.measured(encoder, encoding, pictures)
 
 
-def main():
+def measure_quantities(run, samples, report):
+    """Sizes, forms and colors, and on fewer galaxies what statmorph measures."""
+    say('sizes, forms, colors')
+    report['quantities'] = quantity_distances(
+        {name: picture_shapes(some) for name, some in samples.items()},
+        picture_shapes(run.frames))
+    n = run.options.statmorph
+    if not n:
+        return
+    say(f'statmorph, {2 * n} galaxies and {n} of each kind')
+    try:
+        found = quantity_distances(
+            {name: picture_structure(some[:n]) for name, some in samples.items()},
+            picture_structure(run.frames[:2 * n]))
+    except ModuleNotFoundError as error:
+        report['not measured'] = str(error)
+        return
+    for name, values in found.items():
+        report['quantities'][name] |= values
+
+
+def measure_conditions(run, samples, report):
+    """What readers say of conditional samples."""
+    options = run.options
+    if options.supervised:
+        other = Supervised(options.supervised, run.model.manifest.questions)
+        report['other network'] = 'supervised'
+    else:
+        other = Heads(get_model(options.judge), run.engine)
+        report['other network'] = options.judge
+    readers = {'heads': Heads(run.model, run.engine), 'other network': other}
+    say('conditions')
+    report['conditions'] = conditions(run.model, run.engine, readers, samples['all'],
+                                      run.stored, options.conditions)
+
+
+def measure_memory(run, report):
+    """Whether latents are told from real ones, and training galaxies repeated."""
+    say('latents')
+    real = run.model.density.whitening(run.encoding.latent)
+    drawn = run.model.density.whitening(run.drawn[0])
+    area, low, high = survey_area(real, drawn, n_boot=100)
+    report['latents told apart, AUC'] = {
+        'area': area, 'low': low, 'high': high,
+        'halves of the data': survey_area(real[::2], real[1::2], n_boot=100)[0]}
+    report['halves of the training'] = density_halves(run.training_latents(), run.encoding.latent)
+    if run.options.halves:
+        say('two models')
+        models = [get_model(source) for source in run.options.halves]
+        report['two models'] = model_halves(models, *run.drawn, run.data, run.stored, run.engine)
+
+
+def options_of(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('data')
-    parser.add_argument('model')
-    parser.add_argument('--split', default='test')
-    parser.add_argument('--galaxies', type=int, default=2000)
-    parser.add_argument('--judge', default='gz2-sdss-v1')
-    parser.add_argument('--sheet')
-    add_outputs(parser, rst=False)
-    options = parser.parse_args()
-    model = get_model(options.model)
-    encoder, rng = Encoder(model, device='cpu'), np.random.default_rng(0)
-    images = composites(options.data, model, split_ids(options.data, options.split)
-                        [:options.galaxies])
-    data = encoder.frames(images)
-    encoding = encoder.encode(images, reconstruction=False)
-    code = encoding.latent, encoding.pose
-    latent, pose = draw_latents(model, len(data), rng)
-    judge = Judge(get_model(options.judge), data)
-    data_features = judge(data)
-    half = len(data) // 2
-    report = {'galaxies': len(data), 'floor: halves of the data': _distances(
-        data[:half], data_features[:half], data[half:], data_features[half:])}
-    kinds = {'smooth': lambda *code: encoder.decode(*code),
-             'sharp': lambda *code: encoder.draw(*code, random_state=1)}
-    training = split_ids(options.data, 'train')[:options.galaxies]
-    training = judge(encoder.frames(composites(options.data, model, training)))
-    report['nearest training galaxy of data'] = _nearest_training(data_features, training)
-    samples = None
-    for name, draw in kinds.items():
-        start = time.perf_counter()
-        drawn = _same_steps(draw(*code))
-        seconds = time.perf_counter() - start
-        features = judge(drawn)
-        report[f'{name}: reconstructions'] = {
-            'mse': image_mse(drawn, data), 'ssim': image_ssim(drawn, data),
-            'a second': len(drawn) / seconds, **_distances(drawn, features, data, data_features),
-            **_kept(encoder, encoding, drawn)}
-        samples = _same_steps(draw(latent, pose))
-        features = judge(samples)
-        report[f'{name}: samples'] = {
-            **_distances(samples, features, data, data_features),
-            'nearest training galaxy': _nearest_training(features, training)}
-    report['latents told apart, AUC'] = told_apart(latent, encoding.latent)[1]
+    add = parser.add_argument
+    add('data')
+    add('model')
+    add('--split', default='test')
+    add('--galaxies', type=int, default=2000)
+    add('--judge', default='gz2-sdss-v1', help='model whose features are compared')
+    add('--also', action='append', metavar='NAME=MODEL', help='another model to compare')
+    add('--supervised', metavar='FILE.pt', help='of bench_supervised.py, to read conditional ones')
+    add('--conditions', type=int, default=200, help='samples of each answer')
+    add('--statmorph', type=int, default=300, help='galaxies that it measures; 0 leaves it out')
+    add('--training', type=int, default=4000, help='training galaxies that are read')
+    add('--latents', metavar='TABLE', help='of the training galaxies, by galvae encode')
+    add('--halves', nargs=2, metavar='MODEL', help='two models of halves of the training')
+    add('--rate', action='store_true', help='time 10,000 samples of each kind')
+    add('--n-threads', type=int, help='of everything')
+    add('--sheet', metavar='PNG')
+    add_outputs(parser)
+    return parser.parse_args(arguments)
+
+
+def main(arguments=None):
+    options = options_of(arguments)
+    if options.n_threads:
+        torch.set_num_threads(options.n_threads)
+    report = {'split': options.split, 'judge': options.judge, 'reconstructions': {},
+              'samples': {}}
+    if options.rate:  # before anything else has filled the memory
+        say('rates')
+        report['rate'] = rates(get_model(options.model), options.n_threads)
+    say('galaxies')
+    run = Run(options)
+    report |= {'model': run.model.id, 'galaxies': len(run.frames),
+               'training galaxies': len(run.data.training)}
+    say('halves of the data')
+    report['halves of the data'] = run.data.halves()
+    samples = measure_pictures(run, report)
+    measure_also(run, report)
+    measure_quantities(run, samples, report)
+    measure_conditions(run, samples, report)
+    measure_memory(run, report)
     if options.sheet:
-        report['key of the sheet'] = _draw_sheet(options.sheet, samples, data, rng)
-    for name, values in report.items():
-        print(name, {key: round(value, 4) for key, value in values.items()}
-              if isinstance(values, dict) else values)
-    write_report(options, report)
+        report['key of the sheet'] = draw_sheet(options.sheet, samples['all'], run.frames, run.rng)
+    text, rst = tables(report)
+    print(text)
+    write_report(options, rounded(report), rst, Path(__file__).name)
 
 
 if __name__ == '__main__':

@@ -4,14 +4,20 @@ Galaxies a second beside what measures or encodes morphology otherwise, in one r
 
     bench_peers.py [--galaxies 200] [--beside MODEL] [--json OUT.json] [--rst OUT.inc]
 
-All but Zoobot start from the same kind of simulated field (``_field.py``; FITS files in three
-bands, a catalogue with positions and radii), and end with a row a galaxy in memory, in one process
-and with the same number of threads (one, if not told otherwise). They take turns, after a run on a
-few galaxies that is not timed, and medians are given. What each does:
+All start from the same kind of simulated field (``_field.py``; FITS files in three bands, a
+catalogue with positions and radii), or from cutouts of it that are ready, and end with a row a
+galaxy in memory, in one process and with the same number of threads (one, if not told otherwise).
+They take turns, after a run on a few galaxies that is not timed, and medians are given. What each
+does:
 
 encode_catalog
     of this package, three bands, with the model that is named; on ``--fast-galaxies``, or its
-    start would be much of the time. Votes, latents and flags; the decoder only with reconstruction.
+    start would be much of the time. Votes, latents and flags; the decoder only with reconstruction,
+    which the two lines below are without. ``measured radii``: the catalogue has none, so that
+    petroR90 is measured. ``detection``: no catalogue; sources are detected and measured.
+encode_cutout_set
+    of this package, without reconstruction, on a Parquet file of color JPEG pictures at the model's
+    scale, which is ready.
 photutils
     the r band: a threshold of `N_SIGMA` of the noise, ``detect_sources``, ``deblend_sources`` as it
     comes, and the `PROPERTIES` of ``SourceCatalog`` of the segments that positions lie on.
@@ -22,14 +28,19 @@ Zoobot
     the encoders that it publishes, of timm, on three bands by ``_rivals.py``: the network alone, in
     PyTorch, a galaxy at a time, which on one thread is as fast as batches or faster. The cutouts of
     224 pixels are ready, and weights are random, since only the time is looked at.
+Hyrax
+    ``infer`` of its own autoencoder with 40 latents, as ``_rivals.py`` sets it up, from FITS files
+    of 128 pixels, one a galaxy and band, which are ready, to results that are read again.
 
 Two galaxies of the field may lie on one segment, so a rate is of the rows that were delivered. A
-peer that is not installed is named as such and left out: statmorph, photutils, timm. ``--beside``
+peer that is not installed is named as such and left out: statmorph, photutils, timm, hyrax.
+``--beside``
 adds a line of another model of this package.
 """
 
 import argparse
 import importlib.util
+import io
 import math
 import os
 import platform
@@ -57,15 +68,20 @@ PROPERTIES = ('x_centroid', 'y_centroid', 'kron_radius', 'kron_flux', 'semimajor
 INDICES = ('gini', 'm20', 'concentration', 'asymmetry', 'smoothness', 'sersic_n', 'rpetro_circ')
 ZOOBOT = ('efficientnet_b0', 'convnext_nano')
 VOTES = 'encode_catalog, no reconstruction'  # what the others are compared with
+RESULTS = 'latents with errors, vote fractions, flags'
 
 
 class Ours:
-    """`~galvae_affiliated.encode_catalog`."""
+    """
+    `~galvae_affiliated.encode_catalog`.
 
-    def __init__(self, settings, reconstruction):
+    ``columns`` are those of the catalogue that are given; without any, sources are detected.
+    """
+
+    def __init__(self, settings, reconstruction=False, columns=('x', 'y', 'petro_r90')):
         from galvae_affiliated import get_model
 
-        self.model = get_model(settings['model'])
+        self.model, self.columns = get_model(settings['model']), columns
         self.options = {'reconstruction': reconstruction, 'device': 'cpu',
                         'n_threads': settings['n_threads']}
 
@@ -73,7 +89,45 @@ class Ours:
         """Table of the field's galaxies."""
         from galvae_affiliated import encode_catalog
 
-        return encode_catalog(field.images, Table.read(field.catalog), self.model, **self.options)
+        catalog = Table.read(field.catalog)[list(self.columns)] if self.columns else None
+        return encode_catalog(field.images, catalog, self.model, **self.options)
+
+
+class OurSet(Ours):
+    """`~galvae_affiliated.encode_cutout_set`."""
+
+    def prepared(self, field):
+        """Path of a Parquet set with the field's galaxies; made once."""
+        path = field.folder / 'set.parquet'
+        if not path.exists():
+            write_set(path, field, self.model)
+        return path
+
+    def __call__(self, path):
+        """Table of the set's galaxies."""
+        from galvae_affiliated import encode_cutout_set
+
+        return encode_cutout_set(path, self.model, already_scaled=True, **self.options)
+
+
+def write_set(path, field, model):
+    """A Parquet set in the layout of Galaxy Zoo: JPEG pictures at the model's scale."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from PIL import Image
+
+    from galvae_affiliated import make_cutouts
+
+    pictures = []
+    for cutout in make_cutouts(field.images, Table.read(field.catalog), model).data:
+        # which stretch it is does not matter to the time
+        levels = np.nan_to_num(cutout / np.percentile(np.nan_to_num(cutout), 99.5))
+        pixels = (255 * levels.clip(0, 1) ** 0.5).astype(np.uint8).transpose(1, 2, 0)
+        buffer = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, 'JPEG', quality=90)
+        pictures.append({'bytes': buffer.getvalue()})
+    ids = [str(i) for i in range(len(pictures))]
+    pq.write_table(pa.table({'id_str': ids, 'image': pictures}), path)
 
 
 class Photutils:
@@ -128,6 +182,23 @@ class Zoobot:
         return self.encoder.latents(arrays)
 
 
+class Hyrax:
+    """Hyrax's ``infer`` on cutouts that are ready."""
+
+    def __init__(self, settings):
+        from _rivals import Hyrax as Infer
+
+        self.infer = Infer({**settings, 'device': 'cpu'})
+
+    def prepared(self, field):
+        """A folder with FITS files of the field's galaxies."""
+        return self.infer.arrays(field.images, field.catalog, None)
+
+    def __call__(self, folder):
+        """(N, 40) array."""
+        return self.infer.latents(folder)
+
+
 def segmented(field):
     """The r band, its deblended segments, and the labels of those that a position lies on."""
     from photutils.segmentation import deblend_sources, detect_sources
@@ -144,11 +215,14 @@ def segmented(field):
 # title: the libraries that it needs, its maker, whether it is fast, bands, and what it gives
 PATHS = {
     'encode_catalog': (
-        (), lambda settings: Ours(settings, True), True, 'g, r, z',
-        'latents with errors, vote fractions, flags, and how well they reconstruct'),
-    VOTES: (
-        (), lambda settings: Ours(settings, False), True, 'g, r, z',
-        'latents with errors, vote fractions, flags'),
+        (), partial(Ours, reconstruction=True), True, 'g, r, z',
+        f'{RESULTS}, and how well they reconstruct'),
+    VOTES: ((), Ours, True, 'g, r, z', RESULTS),
+    'encode_catalog, measured radii': (
+        (), partial(Ours, columns=('x', 'y')), True, 'g, r, z', f'{RESULTS}, petroR90'),
+    'encode_catalog, detection': (
+        (), partial(Ours, columns=()), True, 'g, r, z', f'{RESULTS}, petroR90, sources'),
+    'encode_cutout_set': ((), OurSet, True, 'g, r, z', f'{RESULTS}, of ready pictures'),
     'photutils': (
         ('photutils',), Photutils, False, 'r', 'Kron radius, ellipticity, FWHM, Gini'),
     'statmorph': (
@@ -157,6 +231,8 @@ PATHS = {
     **{f'Zoobot: {name}': (
         ('torch', 'sklearn', 'timm'), partial(Zoobot, network=name), False, 'g, r, z',
         'features of ready cutouts, no votes') for name in ZOOBOT},
+    'Hyrax: infer': (
+        ('torch', 'hyrax'), Hyrax, False, 'g, r, z', 'latents of ready cutouts, no votes'),
 }
 
 
@@ -187,7 +263,7 @@ def measure(settings, folder):
     if settings.get('beside'):
         _, _, *about = PATHS[VOTES]
         other = {**settings, 'model': settings['beside']}
-        known[f'{VOTES}, {_model_name(other)}'] = (), lambda _: Ours(other, False), *about
+        known[f'{VOTES}, {_model_name(other)}'] = (), lambda _: Ours(other), *about
     for title, (libraries, make, *_, bands, gives) in known.items():
         lacks = missing(libraries)
         found[title] = {'bands': bands, 'gives': gives,
@@ -220,7 +296,7 @@ def machine(settings):
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
     libraries = ('numpy', 'onnxruntime', 'onnxruntime-gpu', 'photutils', 'statmorph', 'torch',
-                 'timm')
+                 'timm', 'hyrax')
     return {'processor': models[0] if models else platform.processor(),
             'python': platform.python_version(), **settings,
             'model': _model_name(settings),
@@ -259,7 +335,9 @@ def conditions(about, found):
     count = about['n_threads']
     line = (f'{about["processor"]}, {count} thread{"s" if count != 1 else ""}, model '
             f'``{about["model"]}``; {about["galaxies"]} galaxies, {about["fast_galaxies"]} for '
-            f'``encode_catalog``; medians of {about["repeats"]}.')
+            f'this package; medians of {about["repeats"]}.')
+    if about.get('load') is not None:
+        line += f' The load of the machine was {about["load"]:.1f} when it began.'
     lacks = [f'{title} ({entry["missing"]})' for title, entry in found.items()
              if 'missing' in entry]
     return line + (f' Not installed, so left out: {", ".join(lacks)}.' if lacks else '') + '\n'
@@ -292,7 +370,7 @@ def main(arguments=None):
     made = table(found)
     print(text_table(*made))
     print(conditions(about, found))
-    text = f'{list_table(*made)}\n{conditions(about, found)}'
+    text = f'{list_table(*made, compact=True)}\n{conditions(about, found)}'
     write_report(options, rounded({'machine': about, 'paths': found}), text, Path(__file__).name)
 
 

@@ -162,7 +162,9 @@ def main():
     figures = {'model': bundle.name, 'train': len(train), 'test': len(test), 'quantities': found,
                'mean': baseline, 'left out in turn': model.report}
     print(json.dumps(figures, indent=1))
-    write_report(options, figures, _tables(found, baseline), Path(__file__).name)
+    text = (f'{_tables(found, baseline)}\n{len(test)} galaxies of {len(table)}; the latents are '
+            f'those of ``{bundle.name}``.\n')
+    write_report(options, figures, text, Path(__file__).name)
     if options.picture:
         _draw(options.picture, test)
 

@@ -172,7 +172,9 @@ def main():
     figures = {'model': bundle.id, 'split': options.split, 'galaxies': len(ids),
                'redshift': options.redshift, 'radius': options.radius, 'least kept': least,
                'rows': rows}
-    write_report(options, rounded(figures), list_table(*found), 'bench_redshift.py')
+    about = f'{len(ids)} galaxies of ``{options.split}``, ``{bundle.name}``.\n'
+    text = f'{list_table(*found, compact=True)}\n{about}'
+    write_report(options, rounded(figures), text, 'bench_redshift.py')
 
 
 if __name__ == '__main__':

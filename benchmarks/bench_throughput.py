@@ -177,11 +177,11 @@ ZOOBOT = ('zoobot, efficientnet_b0', 'zoobot, convnext_nano')
 # name of a path: its title in the tables, its maker, and the package that it needs besides PyTorch
 PATHS = {
     OURS: ('encode_catalog', Ours, None),
-    VOTES: ('encode_catalog(reconstruction=False)',
+    VOTES: ('encode_catalog, no reconstruction',
             functools.partial(Ours, reconstruction=False), None),
-    STREAM: ('stream_catalog(reconstruction=False)',
+    STREAM: ('stream_catalog, no reconstruction',
              functools.partial(Stream, reconstruction=False), None),
-    CLUSTER: ('encode_fields(reconstruction=False), a worker a thread',
+    CLUSTER: ('encode_fields, no reconstruction, a worker a thread',
               functools.partial(Cluster, reconstruction=False), 'distributed'),
     'plain': ('plain loop, a source at a time', _rival('Plain'), None),
     'plain, batches': ('the same, linear, batches of 64', _rival('Plain', batch=64, order=1), None),
@@ -399,7 +399,8 @@ def main():
         write_report(argparse.Namespace(json=options.json), found)
     made = tables(found)
     print('\n'.join(text_table(*table) for table in made))
-    text = '\n'.join([_conditions(found['machine']), *(list_table(*table) for table in made)])
+    text = '\n'.join([_conditions(found['machine']),
+                      *(list_table(*table, compact=True) for table in made)])
     write_report(options, found, text, Path(__file__).name)
 
 
@@ -442,22 +443,25 @@ def _processors():
 
 def _machine(options):
     """What the figures are of."""
+    from galvae_affiliated import get_model
+
     info = Path('/proc/cpuinfo')
     lines = info.read_text().splitlines() if info.exists() else []
     models = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
     paths = ('folder', 'json', 'rst', 'others_python', 'baseline')
     return {'processor': models[0] if models else platform.processor(),
             'platform': platform.platform(), 'python': platform.python_version(),
-            **{name: value for name, value in vars(options).items() if name not in paths}}
+            **{name: value for name, value in vars(options).items() if name not in paths},
+            'model': get_model(options.model).name}
 
 
 def _conditions(machine):
     """A line on the conditions of the run."""
     slow = min(machine['slow_sources'], machine['sources'])
-    return (f'{machine["processor"]}, {machine["n_threads"]} threads, {machine["device"]}; a field '
-            f'of {machine["size"]} x {machine["size"]} pixels in three bands with '
-            f'{machine["sources"]} sources, of which slow paths were timed on {slow}; medians of '
-            f'{machine["repeats"]}.\n')
+    return (f'{machine["processor"]}, {machine["n_threads"]} threads, {machine["device"]}, model '
+            f'``{machine["model"]}``; a field of {machine["size"]} x {machine["size"]} pixels in '
+            f'three bands with {machine["sources"]} sources, of which slow paths were timed on '
+            f'{slow}; medians of {machine["repeats"]}.\n')
 
 
 def _environment(n_threads, package=HERE.parent):
@@ -715,9 +719,9 @@ def _baseline_tables(found):
 def _path_tables(found):
     """From mosaic to table, and what our time goes to."""
     runs, rows, ours = found['tables'], [], (OURS, VOTES)
-    memory = ('peak', 'not of files', 'over baseline')
-    header = ['path', 'sources', 'galaxies a second', 'ms a galaxy',
-              f'{TITLES[OURS]} is faster by', f'{TITLES[VOTES]} by',
+    memory = ('peak', 'not of files')
+    header = ['path', 'sources', 'galaxies a second', 'ours is faster by',
+              'no reconstruction, by',
               *(f'{key.replace("peak", "peak memory")} / MiB' for key in memory)]
     for name, some in runs.items():
         if not measured(some):
@@ -725,7 +729,8 @@ def _path_tables(found):
             continue
         ratios = [f'{faster(runs, one, name):.3g}' if measured(runs.get(one)) else '-'
                   for one in ours]
-        rows.append([TITLES[name], f'{some[0]["rows"]}', *_rate(seconds_a_source(some)), *ratios,
+        rate, _ = _rate(seconds_a_source(some))
+        rows.append([TITLES[name], f'{some[0]["rows"]}', rate, *ratios,
                      *(f'{_most_memory(some, key) / MIB:.0f}' for key in memory)])
     return [('From mosaic to table', header, rows), _stage_table(found)]
 
@@ -734,7 +739,8 @@ def _stage_table(found):
     """A moment counts once in a share; at work is a stage also beside another one."""
     runs = {name: found['tables'][name] for name in (OURS, VOTES)
             if measured(found['tables'].get(name))}
-    columns = [f'{TITLES[name]}: {what}' for name in runs for what in ('share', 'at work')]
+    which = {OURS: '', VOTES: ', no reconstruction'}
+    columns = [f'{what}{which[name]}' for name in runs for what in ('share', 'at work')]
     header = ['stage', *columns]
     rows = [[stage] for stage in (*STAGES, OTHER)]
     for row in rows if runs else []:

@@ -3,7 +3,8 @@
 How well Galaxy Zoo 2 votes are predicted from latents.
 
     bench_votes.py methods GALAXIES.parquet ENCODED.parquet --supervised SUPERVISED.parquet
-                   --plain NAME=MODEL.galvae ... --heads NAME=MODEL.galvae ... --json OUT --rst OUT
+                   --plain NAME=MODEL.galvae ... --heads NAME=MODEL.galvae ...
+                   [--earlier FIGURES.json --take NAME ...] --json OUT --rst OUT
     bench_votes.py sets GALAXIES.parquet ENCODED.parquet [--n-volunteers 40] --json OUT --rst OUT
     bench_votes.py protocol GALAXIES.parquet ENCODED.parquet [--confident 0.6 0.8]
                    --json OUT --rst OUT
@@ -16,7 +17,10 @@ measured on the galaxies of ``test``, and on those of them that were not selecte
 SUPERVISED.parquet is what ``bench_supervised.py predict`` writes. Of each other model the latents
 go through a random forest that is fitted on the votes of ``train``, and so do the 40 first
 principal components of the images, and the default model's own latents. Models of ``--heads`` are
-what ``galvae fit-heads`` made of the default model: their heads answer from its latents.
+what ``galvae fit-heads`` made of the default model: their heads answer from its latents. Methods
+that have nothing to do with the default model need not be measured again with each: ``--take``
+names those whose figures are those of an earlier run on the same galaxies, the JSON of which
+``--earlier`` names. The tables say which.
 
 ``sets``: do prediction sets hold the answer, and intervals the votes, as often as they say? Of the
 galaxies that were asked, whether or not the model thinks that a question applies: the share whose
@@ -43,12 +47,14 @@ prediction counts as wrong; one without latents teaches nothing.
 """
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-from _common import add_outputs, composites, list_table, rounded, write_report
+from _common import add_outputs, composites, list_table, name_of, rounded, write_report
+from astropy.table import Table
 from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.metrics import precision_recall_fscore_support
@@ -64,14 +70,15 @@ SCORED = [q for q in GZ2_QUESTIONS if q not in ('something-odd', 'odd-feature')]
 # what the 2014 challenge asks; mergers were made of two of these
 CHALLENGE = {q: entry for q, entry in TREE.items() if q != 'merging'}
 N_COMPONENTS, PCA_GALAXIES, PCA_BINNING = 40, 6000, 2
+PRINCIPAL = 'PCA, forest'
 TREES, LEAST_IN_LEAF = 300, 3
+MEANS = {'balanced accuracy': 'balanced', 'AUC': 'auc', 'calibration': 'calibration'}
 COVERAGE = 0.9
 SET_COLUMNS = ('question', 'galaxies', 'covered', 'answers a set', 'empty', 'calibration',
                'within one error')
 PROTOCOL = [q for q in SCORED if q != 'smooth-or-featured']
 N_BOOT, NO_ANSWER = 500, -1
-MEASURES = {'accuracy': 'accuracy', 'precision': 'precision',
-            'balanced': 'recall, or balanced accuracy', 'f1': 'F1'}
+MEASURES = {'accuracy': 'accuracy', 'precision': 'precision', 'balanced': 'recall', 'f1': 'F1'}
 
 
 # ---- what is read -------------------------------------------------------------------------------
@@ -89,6 +96,11 @@ def _truth(path, split):
 def _samples(unbiased):
     """Name to the galaxies of a sample."""
     return {'test': np.ones(len(unbiased), bool), 'test, not selected': unbiased}
+
+
+def _model_of(path):
+    """Identifier of the model that encoded a table."""
+    return Table.read(path, include_names=['galvae_latent'])['galvae_latent'].meta['galvae_model']
 
 
 def _columns(path, names, ids):
@@ -123,6 +135,11 @@ def _chosen(votes, rows):
     return {q: Votes(one.fractions[rows], one.weight[rows]) for q, one in votes.items()}
 
 
+def _table(*about):
+    """A table for the documentation, whose columns are narrow."""
+    return list_table(*about, compact=True)
+
+
 def _mean(rows, name):
     return float(np.mean([row[name] for row in rows]))
 
@@ -137,10 +154,42 @@ def run_methods(options):
     found = _predictions(options, learn_ids, learn_votes, ids)
     parts = {name: _method_report(found, votes, complete, chosen)
              for name, chosen in _samples(unbiased).items()}
-    own = {name: {key: part['default model'][key] for key in ('challenge RMSE', 'questions')}
+    taken = []
+    if options.earlier:
+        earlier = json.loads(Path(options.earlier).read_text())['methods']
+        taken = options.take
+        parts = {name: _with_earlier(part, earlier[name], taken) for name, part in parts.items()}
+    model = _model_of(options.encoded)
+    text = f'{_method_tables(parts)}\n{_about_methods(name_of(model), taken)}\n'
+    own = {name: {'challenge RMSE': part['default model']['means']['challenge RMSE'],
+                  'questions': part['default model']['questions']}
            for name, part in parts.items()}
-    comparison = {name: _method_summary(part) for name, part in parts.items()}
-    return {'scores': own, 'comparison': comparison}, _method_tables(parts)
+    return {'model': model, 'scores': own, 'taken': taken, 'methods': parts}, text
+
+
+def _with_earlier(part, earlier, taken):
+    """The scores of a sample with those of some methods of an earlier run, in its order."""
+    lacking = set(taken) - set(earlier)
+    if lacking:
+        raise SystemExit(f'the earlier run has no {", ".join(sorted(lacking))}; expected some of '
+                         f'{", ".join(earlier)}')
+    its = {row['question']: row['n'] for row in part['default model']['questions']}
+    for name in taken:
+        for row in earlier[name]['questions']:
+            if row['n'] != its.get(row['question']):
+                raise SystemExit(f'{name} was scored on {row["n"]} galaxies in '
+                                 f'{row["question"]}; expected {its.get(row["question"])}')
+    known = {**part, **{name: earlier[name] for name in taken}}
+    return {name: known[name] for name in dict.fromkeys([*earlier, *known]) if name in known}
+
+
+def _about_methods(model, taken):
+    """A line on what the tables are of."""
+    line = f'The default model is ``{model}``.'
+    if taken:
+        line += (f' Taken from an earlier run on the same galaxies and votes, since they do not '
+                 f'depend on it: {"; ".join(taken)}.')
+    return line
 
 
 def _predictions(options, learn_ids, learn_votes, ids):
@@ -155,14 +204,17 @@ def _predictions(options, learn_ids, learn_votes, ids):
         found[name] = predict_votes(latents[1], get_model(path), Engine()).fractions
     if options.supervised:
         found['supervised network'] = _read_predictions(options.supervised, ids)
+    with_images = PRINCIPAL not in options.take
+    if not (options.plain or with_images):
+        return found
     images = [composites(options.data, get_model(), some, np.float16) for some in (learn_ids, ids)]
     for item in options.plain:
         name, path = item.split('=', 1)
         transformer = LatentTransformer(get_model(path))
         latents = [transformer.transform(some.astype(np.float32)) for some in images]
         found[f'{name}, forest'] = _forest_fractions(*latents, votes)
-    components = _principal_components(*images)
-    found[f'{N_COMPONENTS} principal components, forest'] = _forest_fractions(*components, votes)
+    if with_images:
+        found[PRINCIPAL] = _forest_fractions(*_principal_components(*images), votes)
     return found
 
 
@@ -200,18 +252,12 @@ def _method_report(found, votes, complete, chosen):
     votes, complete, result = _chosen(votes, chosen), complete[chosen], {}
     for method, predicted in found.items():
         predicted = {q: p[chosen] for q, p in predicted.items()}
-        result[method] = {
-            'questions': scores.vote_scores(predicted, votes, SCORED),
-            'challenge RMSE': scores.cumulative_rmse(predicted, votes, CHALLENGE, complete),
-            'answers': scores.answer_areas(predicted, votes, SCORED)}
+        questions = scores.vote_scores(predicted, votes, SCORED)
+        means = {name: _mean(questions, key) for name, key in MEANS.items()}
+        means['challenge RMSE'] = scores.cumulative_rmse(predicted, votes, CHALLENGE, complete)
+        result[method] = {'means': means, 'questions': questions,
+                          'answers': scores.answer_areas(predicted, votes, SCORED)}
     return result
-
-
-def _method_summary(part):
-    """Means over the questions of every method."""
-    means = {'balanced accuracy': 'balanced', 'AUC': 'auc', 'calibration': 'calibration'}
-    return {method: {**{name: _mean(entry['questions'], key) for name, key in means.items()},
-                     'challenge RMSE': entry['challenge RMSE']} for method, entry in part.items()}
 
 
 def _method_tables(parts):
@@ -219,23 +265,28 @@ def _method_tables(parts):
     tables = []
     for name, part in parts.items():
         methods = list(part)
-        rows = [[method, *(f'{value:.3f}' for value in list(row.values())[:3]),
-                 f'{row["challenge RMSE"]:.4f}'] for method, row in _method_summary(part).items()]
-        header = ['method', 'balanced accuracy', 'AUC', 'calibration', 'challenge RMSE']
-        tables.append(list_table(f'Means over the questions, on {name}', header, rows))
-        rows = []
-        for i, row in enumerate(part[methods[0]]['questions']):
-            others = [part[method]['questions'][i]['auc'] for method in methods[1:]]
-            rows.append([row['question'], row['n'], f'{row["majority"]:.3f}', _cell(row, 'auc'),
-                         *(f'{area:.3f}' for area in others)])
-        header = ['question', 'galaxies', 'majority share', *methods]
-        tables.append(list_table(f'Area under the ROC curve a question, on {name}', header, rows))
-        rows = [[question, ', '.join(f'{answer} {"-" if np.isnan(area) else format(area, ".3f")}'
-                                     for answer, area in zip(TREE[question]['answers'], areas))]
-                for question, areas in part[methods[0]]['answers'].items()]
-        title = f'Area of each answer against the rest, default model, on {name}'
-        tables.append(list_table(title, ['question', 'answers'], rows))
+        rows = [[method, *(f'{entry["means"][mean]:.3f}' for mean in MEANS),
+                 f'{entry["means"]["challenge RMSE"]:.4f}'] for method, entry in part.items()]
+        header = ['method', *MEANS, 'challenge RMSE']
+        tables.append(_table(f'Means over the questions, on {name}', header, rows))
+        rows = [[row['question'], *(f'{part[method]["questions"][i]["auc"]:.3f}'
+                                    for method in methods)]
+                for i, row in enumerate(part[methods[0]]['questions'])]
+        title = f'Area under the ROC curve a question, on {name}'
+        tables.append(_table(title, ['question', *methods], rows))
+        tables.append(_table(f'Area of each answer against the rest, default model, on {name}',
+                             ['question', 'galaxies', 'majority share', 'mean, and 95 per cent',
+                              'answers'], _answer_rows(part['default model'])))
     return '\n'.join(tables)
+
+
+def _answer_rows(entry):
+    """A row a question: galaxies, the area with its interval, and the area of each answer."""
+    areas = {question: ', '.join(f'{answer} {"-" if np.isnan(area) else format(area, ".3f")}'
+                                 for answer, area in zip(TREE[question]['answers'], some))
+             for question, some in entry['answers'].items()}
+    return [[row['question'], row['n'], f'{row["majority"]:.3f}', _cell(row, 'auc'),
+             areas[row['question']]] for row in entry['questions']]
 
 
 # ---- sets ---------------------------------------------------------------------------------------
@@ -261,8 +312,9 @@ def run_sets(options):
                  *('' if np.isnan(row[c]) else f'{row[c]:.3f}' for c in SET_COLUMNS[2:])]
                 for row in found[name]]
         title = f'Prediction sets at 90 per cent, calibration and intervals at 68, on {name}'
-        tables.append(list_table(title, SET_COLUMNS, rows))
-    return found, '\n'.join(tables)
+        tables.append(_table(title, SET_COLUMNS, rows))
+    model = _model_of(options.encoded)
+    return {'model': model, **found}, '\n'.join([*tables, f'The model is ``{name_of(model)}``.\n'])
 
 
 def _half_widths(path, question, ids):
@@ -302,7 +354,9 @@ def run_protocol(options):
     for name, methods in _asked_rows(learn, test, fractions, _samples(unbiased)).items():
         blocks |= {f'every galaxy that was asked, {name}: {method}': rows
                    for method, rows in methods.items()}
-    return {'means': _block_summary(blocks), 'questions': blocks}, _block_tables(blocks)
+    model = _model_of(options.encoded)
+    return ({'model': model, 'means': _block_summary(blocks), 'questions': blocks},
+            f'{_block_tables(blocks)}\nLatents and fractions are those of ``{name_of(model)}``.\n')
 
 
 def _fraction(votes, question, answer):
@@ -440,19 +494,16 @@ def _cell(row, name):
 def _block_tables(blocks):
     """The means of every block, then its questions."""
     measures = ('majority', *MEASURES)
-    rows = [[name, one['questions'], ', '.join(one['without']) or '-',
-             *(_cell(one, measure) for measure in measures)]
+    rows = [[name, one['questions'], *(_cell(one, measure) for measure in measures)]
             for name, one in _block_summary(blocks).items()]
-    header = ['galaxies', 'questions', 'too few to score', 'majority share', *MEASURES.values()]
-    tables = [list_table('Means over the questions that are scored', header, rows)]
+    header = ['galaxies', 'questions', 'majority', *MEASURES.values()]
+    tables = [_table('Means over the questions that are scored', header, rows)]
     for title, block in blocks.items():
         cut = 'test left out' in block[0]
-        header = ['question', 'galaxies', *['left out by the cut'] * cut, 'majority share',
-                  *MEASURES.values(), 'answers too rare for the means']
+        header = ['question', 'galaxies', *['left out'] * cut, 'majority', *MEASURES.values()]
         rows = [[row['question'], row['n'], *([row['test left out']] if cut else []),
-                 *(_cell(row, measure) for measure in measures),
-                 ', '.join(row['left out of means']) or '-'] for row in block]
-        tables.append(list_table(title[0].upper() + title[1:], header, rows))
+                 *(_cell(row, measure) for measure in measures)] for row in block]
+        tables.append(_table(title[0].upper() + title[1:], header, rows))
     return '\n'.join(tables)
 
 
@@ -474,6 +525,8 @@ def main():
     added['methods'].add_argument('--supervised')
     for option in ('--plain', '--heads'):
         added['methods'].add_argument(option, nargs='*', default=[], metavar='NAME=MODEL')
+    added['methods'].add_argument('--earlier', metavar='FIGURES.json')
+    added['methods'].add_argument('--take', nargs='+', default=[], metavar='NAME')
     added['sets'].add_argument('--model', help='name or file; the default model if left out')
     added['sets'].add_argument('--n-volunteers', type=int, default=40)
     added['protocol'].add_argument('--confident', nargs='+', type=float, default=[0.6, 0.8])

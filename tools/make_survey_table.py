@@ -1,6 +1,6 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """
-Which model takes which survey, and how: the table of docs/bands.rst.
+Which model takes which survey, and how: the tables of docs/bands.rst.
 
     make_survey_table.py [--model MODEL]... [--measured SURVEYS.json] -o docs/surveys.inc
 
@@ -50,8 +50,8 @@ def plan_rows(model):
 
 
 def list_table(title, header, rows):
-    """A reStructuredText list-table."""
-    lines = [f'.. list-table:: {title}', '   :header-rows: 1', '']
+    """A reStructuredText list-table, its columns as narrow as their words."""
+    lines = [f'.. list-table:: {title}', '   :header-rows: 1', '   :class: compact', '']
     for row in [header, *rows]:
         lines += [f'   {" " if i else "*"} - {cell}'.rstrip() for i, cell in enumerate(row)]
     return '\n'.join([*lines, ''])
@@ -81,7 +81,7 @@ def main():
         figures = json.loads(Path(path).read_text())
         rows = [[name, *(f'{row[key]:.3f}' if isinstance(row[key], float) else str(row[key])
                          for key in MEASURED)] for name, row in figures['sets'].items()]
-        parts.append(list_table(f'Measured with ``{figures["model"]}``',
+        parts.append(list_table(f'Measured with ``{figures["model"].partition("@")[0]}``',
                                 ['images', *MEASURED.values()], rows))
     Path(options.output).write_text('.. made by tools/make_survey_table.py\n\n' + '\n'.join(parts))
 

@@ -87,11 +87,11 @@ print(f'{found.sum()} of {len(truth)} galaxies found; {len(table)} sources detec
 # measured radius over the true one: near one for bright galaxies, and larger where the seeing
 # blurs a small one. On the right, the fraction of volunteers who would see features or a disc: what
 # the model says of the observed galaxies, against what it says of the latents that they were drawn
-# from. On the line nothing is lost. What was drawn as smooth comes back as smooth; most of what was
-# drawn with features lies below: fields are drawn by the smooth decoder, which has no fine arms,
-# and the seeing takes what is left.
-# So take such a field to test detection, radii and flags, and real images to ask at which seeing
-# arms are still seen.
+# from. On the line nothing is lost. Most of what was drawn as smooth comes back as smooth. What was
+# drawn with features lies lower: seeing and noise hide some of the arms. What lies far above the
+# line has a neighbour in its cutout, and most of it a flag.
+# So take such a field to test detection, radii, flags and blends, and to ask at which seeing arms
+# are still seen.
 
 from galvae_affiliated import Engine
 from galvae_affiliated.models import predict_votes

@@ -19,6 +19,10 @@ VOTES = 'encode_catalog, no reconstruction'
 OURS, OTHERS = '#0072b2', '0.62'
 LABELS = {'encode_catalog': 'encode_catalog\nwith reconstruction',
           VOTES: 'encode_catalog\nno reconstruction',
+          'encode_catalog, measured radii': 'encode_catalog\nradii measured',
+          'encode_catalog, detection': 'encode_catalog\nsources detected, measured',
+          'encode_cutout_set': 'encode_cutout_set\nready pictures',
+          'Hyrax: infer': 'Hyrax infer\nready cutouts',
           'photutils': 'photutils\nsegments: sizes, shapes',
           'statmorph': 'statmorph\nindices, Sersic fit'}
 
@@ -39,7 +43,7 @@ def rates():
 
 
 def draw(axis, found):
-    colors = [OURS if name.startswith('encode_catalog') else OTHERS for name in found]
+    colors = [OURS if name.startswith('encode_') else OTHERS for name in found]
     labels = [LABELS.get(name, f'{name.replace(": ", " ")}\nencoder, ready cutouts')
               for name in found]
     bars = axis.barh(labels, list(found.values()), color=colors, height=0.7)
@@ -57,7 +61,7 @@ def claim(found):
     """A sentence in reStructuredText: the rate of this package, and its ratios to the others."""
     ours = found[VOTES]
     ratios = {name.replace(': ', "'s "): ours / rate for name, rate in found.items()
-              if not name.startswith('encode_catalog')}
+              if not name.startswith('encode_')}
     shown = [f'{float(f"{ratio:.2g}"):g} times the rate of {name}'
              for name, ratio in ratios.items()]
     return (f'On {threads()} ``encode_catalog(reconstruction=False)`` takes '

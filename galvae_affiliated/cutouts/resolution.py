@@ -7,7 +7,7 @@ from galvae_affiliated.flags import GalvaeFlags
 
 # petroR90 over that of a star, and in pixels, below which about half is lost of the balanced
 # accuracy that answers have above chance: benchmarks/bench_degraded.py with gz2-sdss-v2 on galaxies
-# of Galaxy Zoo 2's `train`; docs/bands.rst has the figures of `test`
+# of Galaxy Zoo 2's `train`; docs/resolution.rst has those of `test`
 MIN_RESOLUTION = 1.75
 MIN_PIXELS = 3.0
 

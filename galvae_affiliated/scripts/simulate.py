@@ -3,7 +3,12 @@
 
 from pathlib import Path
 
-from galvae_affiliated.scripts._common import add_model_group, parse_names, parse_pairs
+from galvae_affiliated.scripts._common import (
+    add_drawing_options,
+    add_model_group,
+    parse_names,
+    parse_pairs,
+)
 
 
 def add_simulate(parser):
@@ -16,13 +21,16 @@ def add_simulate(parser):
     parser.add_argument_group('output').add_argument(
         '-o', '--output', required=True, metavar='FOLDER',
         help='folder to make, with <band>.fits and truth.fits')
-    add = parser.add_argument_group('galaxies').add_argument
+    group = parser.add_argument_group('galaxies')
+    add = group.add_argument
     add('--catalog', metavar='CAT', help='table with x, y, mag and petro_r90 (arcsec)')
     add('-n', dest='number', type=int, metavar='N',
         help='random galaxies, without a catalogue (default 100)')
     add('--answers', default='', metavar='QUESTION=ANSWER,...',
         help='what the heads of the model are to say of the galaxies')
-    add('--random-state', type=int, metavar='SEED', help='the same number, the same field')
+    add_drawing_options(group, 'galaxy')
+    add('--read-back', action='store_true',
+        help='add to the truth the latents that the encoder reads from each galaxy as drawn')
     add = parser.add_argument_group('images').add_argument
     add('--shape', default='1000,1000', metavar='NY,NX', help='pixels (default 1000,1000)')
     add('--pixel-scale', type=float, default=0.262, metavar='ARCSEC',
@@ -54,7 +62,8 @@ def _run_simulate(options):
         catalog, options.model, shape=shape, pixel_scale=options.pixel_scale,
         psf_fwhm=options.psf_fwhm, noise=options.noise,
         bands=parse_names(options.bands or None),
-        answers=parse_pairs(options.answers, '--answers'), random_state=options.random_state,
+        answers=parse_pairs(options.answers, '--answers'), details=options.details,
+        read_back=options.read_back, random_state=options.random_state,
         engine=Engine(device=options.device))
     folder.mkdir(parents=True)
     write_field(field, folder)

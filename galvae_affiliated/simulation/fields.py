@@ -8,18 +8,18 @@ from astropy import units as u
 from astropy.table import QTable, Table
 from astropy.wcs import WCS
 
+from galvae_affiliated.models.details import check_details, draw_composites
+from galvae_affiliated.models.encoder import Encoder
 from galvae_affiliated.models.engine import Engine
-from galvae_affiliated.models.generation import draw_latents
 from galvae_affiliated.models.registry import get_model
+from galvae_affiliated.simulation._painter import ZERO_POINT, Painter
 from galvae_affiliated.simulation.catalogs import random_catalog
+from galvae_affiliated.simulation.matching import draw_matching
 from galvae_affiliated.simulation.templates import flux_rendering, surface_brightness
 
 __all__ = ['SimulatedField', 'check_galsim', 'simulate_field']
 
 BATCH = 64  # galaxies decoded at a time
-ZERO_POINT = 22.5  # AB magnitude of a nanomaggy
-LEAST_STAMP = 32  # pixels a side
-MOFFAT_BETA = 3.5
 CENTRE = (180.0, 0.0)  # of the field in right ascension and declination, degrees
 
 
@@ -34,7 +34,11 @@ class SimulatedField:
         nmgy a pixel, by band.
     wcs : `~astropy.wcs.WCS`
     truth : `~astropy.table.QTable`
-        A row a galaxy: its place, magnitudes, radius, and the latents that it was drawn from.
+        A row a galaxy: its place; its magnitude in each band; its petroR90 before the PSF,
+        ``petro_r90``, and after it, ``petro_r90_seen`` (NaN for one that does not touch the
+        image); the latents and pose that it was drawn from; and with ``read_back``
+        ``galvae_latent_read``, the latents that the encoder reads from the composite that was
+        drawn, before it became a part of the field.
 
     Examples
     --------
@@ -59,14 +63,20 @@ def check_galsim():
 
 
 def simulate_field(catalog, model=None, *, shape, pixel_scale=0.262, psf_fwhm=1.2, noise=0.01,
-                   bands=None, answers=None, random_state=None, engine=None):
+                   bands=None, answers=None, details='galaxy', read_back=False,
+                   random_state=None, engine=None):
     """
     Draw galaxies of a model into a field.
 
     Each galaxy is a composite of the decoder, whose rendering is undone: its
-    light has the galaxy's magnitude in the middle band, its own colours in the
-    others, and its petroR90. What the survey of the training blurred stays
-    blurred: the PSF of the field comes on top of it.
+    light has the galaxy's magnitude in the middle band and its own colours in
+    the others, and it is scaled so that its petroR90 is the catalogue's. What
+    the survey of the training blurred stays blurred: the PSF of the field
+    comes on top of it. The truth says how large a galaxy is then.
+
+    Latents know how bright a galaxy is for its size. Where the catalogue has
+    no latents, of more that are drawn each row gets some of a galaxy whose
+    surface brightness is about its own.
 
     Parameters
     ----------
@@ -88,6 +98,12 @@ def simulate_field(catalog, model=None, *, shape, pixel_scale=0.262, psf_fwhm=1.
         Those of one of the model's renderings of flux; None takes the first.
     answers : dict of str to str, optional
         What the heads are to say of the galaxies; see `~galvae_affiliated.ModelBundle.generate`.
+    details : {'galaxy', 'none', 'all'}, optional
+        What a sharp decoder adds to what latents hold: knots and arms; nothing; or these, and the
+        texture of the sky and of neighbours that images of the training have. See
+        `~galvae_affiliated.models.Encoder.draw`.
+    read_back : bool, optional
+        Encode each composite, and add its latents to the truth.
     random_state : int, optional
         The same number, the same field.
     engine : `~galvae_affiliated.Engine`, optional
@@ -114,6 +130,7 @@ def simulate_field(catalog, model=None, *, shape, pixel_scale=0.262, psf_fwhm=1.
     3
     """
     check_galsim()
+    check_details(details)
     model, engine = get_model(model), engine or Engine()
     rng = np.random.default_rng(random_state)
     rendering = flux_rendering(model, bands)
@@ -126,72 +143,49 @@ def simulate_field(catalog, model=None, *, shape, pixel_scale=0.262, psf_fwhm=1.
         catalog = random_catalog(catalog, shape, pixel_scale=pixel_scale, random_state=rng)
     truth = _truth(catalog, model)
     if 'galvae_latent' not in truth.colnames:
-        truth['galvae_latent'], truth['galvae_pose'] = draw_latents(
-            model, len(truth), rng, answers=answers, engine=engine)
+        truth['galvae_latent'], truth['galvae_pose'] = draw_matching(
+            model, truth, rng, rendering, answers=answers, engine=engine)
     images = {band: np.zeros(shape, dtype=np.float32) for band in rendering.bands}
-    painter = _Painter(images, rendering, pixel_scale, psf_fwhm, model.field_of_view)
-    flux = painter.draw_all(truth, engine.runner(model, 'decoder'))
+    painter = Painter(images, pixel_scale, psf_fwhm, model.field_of_view)
+    encoder = Encoder(model, engine) if read_back else None
+    _draw_all(painter, truth, rendering, encoder, lambda latent, pose: draw_composites(
+        model, latent, pose, rng, engine, details))
     for band in reversed(rendering.bands):
-        truth[f'mag_{band}'] = _magnitudes(flux[band]) * u.ABmag
         images[band] += rng.normal(0.0, noise[band], shape).astype(np.float32)
     return SimulatedField(images, _wcs(shape, pixel_scale), truth)
 
 
-class _Painter:
-    """Adds galaxies to the images of a field."""
+def _draw_all(painter, truth, rendering, encoder, draw):
+    """
+    Draw the galaxies of a catalogue batch by batch, and add what is true of them to it.
 
-    def __init__(self, images, rendering, pixel_scale, psf_fwhm, field_of_view):
-        import galsim
-
-        self.galsim = galsim
-        self.canvas = {band: galsim.ImageF(image, xmin=0, ymin=0, scale=pixel_scale)
-                       for band, image in images.items()}
-        self.psf = {band: galsim.Moffat(beta=MOFFAT_BETA, fwhm=psf_fwhm[band]) for band in images}
-        self.rendering, self.pixel_scale = rendering, pixel_scale
-        self.field_of_view = field_of_view
-
-    def draw_all(self, truth, decoder):
-        """Flux of each galaxy in nmgy, by band."""
-        bands = self.rendering.bands
-        flux = {band: np.zeros(len(truth)) for band in bands}
-        wanted = 10 ** (-0.4 * (truth['mag'].value - ZERO_POINT))
-        for start in range(0, len(truth), BATCH):
-            rows = slice(start, start + BATCH)
-            code = {'latent': np.asarray(truth['galvae_latent'][rows], dtype=np.float32),
-                    'pose': np.asarray(truth['galvae_pose'][rows], dtype=np.float32)}
-            light = surface_brightness(decoder(code, ['composite'])[0], self.rendering)
-            for i, templates in zip(range(len(truth))[rows], light):
-                total = templates.sum(axis=(1, 2))
-                middle = total[len(bands) // 2]
-                factor = wanted[i] / middle if middle > 0 else 0.0
-                for band, template, sum_of_it in zip(bands, templates, total):
-                    flux[band][i] = factor * sum_of_it
-                    self._draw(band, template, flux[band][i], truth[i])
-        return flux
-
-    def _draw(self, band, template, flux, row):
-        """Add one galaxy to the image of one band."""
-        if not flux > 0:
-            return
-        galsim, canvas = self.galsim, self.canvas[band]
-        side = self.field_of_view * row['petro_r90'].to_value(u.arcsec)
-        image = galsim.Image(np.ascontiguousarray(template), scale=side / template.shape[0])
-        galaxy = galsim.InterpolatedImage(image, flux=flux, x_interpolant='linear')
-        reach = side + 4.0 * self.psf[band].fwhm
-        size = max(2 * int(np.ceil(0.5 * reach / self.pixel_scale)), LEAST_STAMP)
-        place = galsim.PositionD(float(row['x']), float(row['y']))
-        bounds = galsim.BoundsI(*_around(place.x, size), *_around(place.y, size))
-        if not (bounds & canvas.bounds).isDefined():
-            return
-        stamp = galsim.Image(bounds, scale=self.pixel_scale, dtype=np.float32)
-        galsim.Convolve(galaxy, self.psf[band]).drawImage(stamp, center=place)
-        shared = bounds & canvas.bounds
-        canvas[shared] += stamp[shared]
-
-
-def _around(middle, size):
-    low = int(np.floor(middle)) - size // 2
-    return low, low + size - 1
+    Parameters
+    ----------
+    painter : `Painter`
+    truth : `~astropy.table.QTable`
+    rendering : `~galvae_affiliated.cutouts.ImageRendering`
+    encoder : `~galvae_affiliated.models.Encoder` or None
+        That reads the latents of what is drawn.
+    draw : function of latents and poses
+        Returns composites.
+    """
+    bands = rendering.bands
+    flux, seen = np.zeros((len(truth), len(bands))), np.zeros(len(truth))
+    read = np.zeros(np.shape(truth['galvae_latent']), dtype=np.float32)
+    for start in range(0, len(truth), BATCH):
+        rows = slice(start, start + BATCH)
+        composites = draw(*(np.asarray(truth[name][rows], dtype=np.float32)
+                            for name in ('galvae_latent', 'galvae_pose')))
+        flux[rows], seen[rows] = painter.add(surface_brightness(composites, rendering),
+                                             truth[rows])
+        if encoder is not None:
+            read[rows] = encoder.encode(np.clip(composites, 0.0, 1.0),
+                                        reconstruction=False).latent
+    truth['petro_r90_seen'] = seen * u.arcsec
+    for i in reversed(range(len(bands))):
+        truth[f'mag_{bands[i]}'] = _magnitudes(flux[:, i]) * u.ABmag
+    if encoder is not None:
+        truth['galvae_latent_read'] = read
 
 
 def _truth(catalog, model):

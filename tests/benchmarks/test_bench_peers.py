@@ -85,3 +85,19 @@ def test_numbers_below_one_are_refused(peers, option, capsys):
     with pytest.raises(SystemExit):
         peers.main([option, '0'])
     assert f'{option} is 0; expected one or more' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('columns', [('x', 'y'), ()])
+def test_radii_are_measured_and_sources_found(peers, mosaic, columns):
+    table = peers.Ours(SETTINGS, columns=columns)(mosaic)
+    assert len(table) == SOURCES if columns else len(table) > 0
+    assert table['galvae_latent'].shape[1] == 40
+
+
+def test_a_set_of_the_field_is_made_once(peers, tmp_path):
+    field = peers.simulate(tmp_path, 160, 5)
+    path = peers.OurSet(SETTINGS)
+    made = path.prepared(field)
+    before = made.stat().st_mtime_ns
+    assert path.prepared(field) == made and made.stat().st_mtime_ns == before
+    assert len(path(made)) == 5

@@ -49,3 +49,47 @@ def test_missing_predictions_are_wrong_and_have_intervals(benchmark):
     assert row['no prediction'] == 30
     assert row['accuracy'] == pytest.approx(0.5)
     assert row['accuracy_lo'] < 0.5 < row['accuracy_hi']
+
+
+def scored(n, area):
+    """The scores of a method on one question."""
+    row = {'question': 'bar', 'n': n, 'majority': 0.7, 'auc': area}
+    return {
+        'means': {
+            'balanced accuracy': 0.5,
+            'AUC': area,
+            'calibration': 0.1,
+            'challenge RMSE': 0.09,
+        },
+        'questions': [row],
+        'answers': {'bar': [area, np.nan]},
+    }
+
+
+def test_figures_of_an_earlier_run_stand_beside_new_ones(benchmark):
+    bench = benchmark('bench_votes')
+    earlier = {
+        'default model': scored(50, 0.5),
+        'plain, forest': scored(50, 0.6),
+        'other': scored(50, 0.7),
+    }
+    part = {'default model': scored(50, 0.9), 'PCA, forest': scored(50, 0.8)}
+    found = bench._with_earlier(part, earlier, ['plain, forest'])
+    assert list(found) == ['default model', 'plain, forest', 'PCA, forest']
+    assert found['default model'] is part['default model']
+    assert 'plain, forest' in bench._about_methods('some@1', ['plain, forest'])
+    text = bench._method_tables({'test': found})
+    lines = [line.split('- ')[1] for line in text.splitlines() if '- ' in line]
+    i = lines.index('bar')
+    assert lines[i + 1 : i + 4] == ['0.900', '0.600', '0.800']
+    assert 'yes 0.900, no -' in text
+
+
+@pytest.mark.parametrize(
+    ('n', 'taken', 'message'), [(50, 'none', 'has no none'), (51, 'plain', '51 galaxies in bar')]
+)
+def test_other_galaxies_are_not_compared(benchmark, n, taken, message):
+    bench = benchmark('bench_votes')
+    earlier = {'default model': scored(50, 0.5), 'plain': scored(n, 0.6)}
+    with pytest.raises(SystemExit, match=message):
+        bench._with_earlier({'default model': scored(50, 0.9)}, earlier, [taken])

@@ -3,8 +3,8 @@
 
 import numpy as np
 
-__all__ = ['coverage_scores', 'frechet_distance', 'kernel_distance', 'octave_power',
-           'power_distance', 'told_apart']
+__all__ = ['coverage_scores', 'frechet_distance', 'kernel_distance', 'octave_distance',
+           'octave_power', 'power_distance', 'simple_features', 'told_apart']
 
 N_OCTAVES = 3
 KERNEL_DEGREE = 3
@@ -51,8 +51,24 @@ def power_distance(drawn, data, n_octaves=N_OCTAVES):
     distance : float
         In dex.
     """
-    one, two = (np.log10(octave_power(images, n_octaves).mean(axis=0) + FLOOR)
-                for images in (drawn, data))
+    return octave_distance(octave_power(drawn, n_octaves), octave_power(data, n_octaves))
+
+
+def octave_distance(drawn, data):
+    """
+    `power_distance` of images whose power is known.
+
+    Parameters
+    ----------
+    drawn, data : (N, n_octaves), (M, n_octaves) arrays
+        See `octave_power`.
+
+    Returns
+    -------
+    distance : float
+        In dex.
+    """
+    one, two = (np.log10(power.mean(axis=0) + FLOOR) for power in (drawn, data))
     return float(np.abs(one - two).mean())
 
 
@@ -140,6 +156,25 @@ def coverage_scores(drawn, data, k=5):
             'recall': float((between < own[:, None]).any(axis=0).mean()),
             'density': float(inside.sum(axis=1).mean() / k),
             'coverage': float(inside.any(axis=0).mean())}
+
+
+def simple_features(images):
+    """
+    Features that say what a classifier goes by, as each alone is little.
+
+    Parameters
+    ----------
+    images : (N, C, H, W) array
+
+    Returns
+    -------
+    features : dict of str to (N, D) array
+        ``power``, logarithms of the power in the highest octaves; ``channel means``, the mean of
+        each channel.
+    """
+    images = np.asarray(images)
+    return {'power': np.log10(octave_power(images) + FLOOR),
+            'channel means': images.mean(axis=(2, 3), dtype=float)}
 
 
 def told_apart(drawn, data, *, n_folds=5, random_state=0):

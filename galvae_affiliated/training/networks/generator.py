@@ -10,7 +10,8 @@ from galvae_affiliated.training.networks.light import LightDecoder
 
 __all__ = ['Critic', 'Generator']
 
-INNER = 32  # channels between what the smooth decoder has last and the details
+FINE_WIDTH = 16  # channels of the stage that the smooth decoder lacks, of 2 x 2 pixels
+FINER = 2  # times as many pixels a side
 CRITIC_WIDTHS = (24, 48, 96, 128)  # channels; each stage sees half the pixels a side
 JUDGED = (1, 3)  # stages of the critic that say what they think: knots, and arms
 LEAK = 0.2
@@ -23,9 +24,9 @@ class Generator(LightDecoder):
     The place of each knot and the noise of the sky are not in the latents of a
     galaxy. They are drawn: each of the smooth decoder's finest pixels, which
     becomes 4 x 4 of the image, has ``n_noise`` standard normal numbers. The same numbers
-    give the same picture. What is drawn around a pixel decides its details too,
-    so that blocks join. Before training, the network gives what the decoder
-    gives that it was made from, whatever the numbers are.
+    give the same picture. Details are made on a grid twice as fine as that one, and
+    of what is around a pixel: blocks of 4 x 4 pixels would show. Before training, the network
+    gives what the decoder gives that it was made from, whatever the numbers are.
 
     Parameters
     ----------
@@ -44,8 +45,8 @@ class Generator(LightDecoder):
             [nn.Conv2d(n_noise, n_out, 1, bias=False) for n_out in widths])
         for mixer in self.mixers:
             nn.init.zeros_(mixer.weight)
-        self.narrow = nn.Conv2d(widths[-1] + n_noise, INNER, 1)
-        self.detail = nn.Conv2d(INNER, 3 * BLOCK ** 2, 3, padding=1)
+        self.finer = nn.Conv2d(widths[-1] + n_noise, FINE_WIDTH * FINER ** 2, 1)
+        self.detail = nn.Conv2d(FINE_WIDTH, 3 * (BLOCK // FINER) ** 2, 3, padding=1)
         nn.init.zeros_(self.detail.weight)
         nn.init.zeros_(self.detail.bias)
 
@@ -76,8 +77,9 @@ class Generator(LightDecoder):
                 x = x + self.mixers[stage](_at_side(noise, x.shape[-1]))
                 stage += 1
         last, shuffle = self.layers[-2:]
-        inner = functional.leaky_relu(self.narrow(torch.cat([x, noise], dim=1)), LEAK)
-        return shuffle(last(x) + self.detail(inner))
+        fine = functional.pixel_shuffle(self.finer(torch.cat([x, noise], dim=1)), FINER)
+        detail = self.detail(functional.leaky_relu(fine, LEAK))
+        return shuffle(last(x)) + functional.pixel_shuffle(detail, BLOCK // FINER)
 
 
 def _at_side(noise, side):

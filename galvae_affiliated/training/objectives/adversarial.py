@@ -131,6 +131,8 @@ class AdversarialDecoder(VAEObjective):
         The sky's texture is nowhere in the latents: asked for, it would only be drawn fainter.
         """
         light = (smooth - self.preprocess.normalise(self.preprocess.sky)).mean(1, keepdim=True)
+        roll = torch.randint(0, PLACED, (2,)).tolist()  # or just these blocks would show
+        drawn, real, light = (torch.roll(side, roll, (2, 3)) for side in (drawn, real, light))
         light = _blocks(light.clamp(min=0.0), PLACED)
         apart = (_blocks(drawn, PLACED) - _blocks(real, PLACED)).square()
         return (light * apart).mean() / (light.mean() + 1e-6)

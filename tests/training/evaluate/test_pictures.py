@@ -10,6 +10,7 @@ from galvae_affiliated.training.evaluate.pictures import (
     kernel_distance,
     octave_power,
     power_distance,
+    simple_features,
     told_apart,
 )
 
@@ -64,3 +65,12 @@ def test_classifier_tells_what_differs_alone():
     assert told_apart(one, two)[1] == pytest.approx(0.5, abs=0.1)
     accuracy, auc = told_apart(one + [2.0, 0, 0, 0], two)
     assert 0.75 < accuracy < auc
+
+
+def test_simple_features_say_one_thing_each():
+    shifted, flat = simple_features(NOISE + 0.5), simple_features(blurred(NOISE))
+    own = simple_features(NOISE)
+    np.testing.assert_allclose(shifted['power'], own['power'])
+    np.testing.assert_allclose(flat['channel means'], own['channel means'], atol=1e-12)
+    assert (flat['power'][:, -1] < own['power'][:, -1]).all()
+    assert (shifted['channel means'] > own['channel means']).all()
