@@ -24,6 +24,7 @@ FAILURES = (OSError, MemoryError, ImportError, RuntimeError)
 ENDINGS = [getattr(signal, name) for name in ('SIGINT', 'SIGTERM', 'SIGHUP')
            if hasattr(signal, name)]
 DEBUG = 'GALVAE_DEBUG'
+AGAIN = 2.0  # seconds after which a signal that some library has swallowed is raised again
 
 
 def main(args=None):
@@ -52,10 +53,13 @@ def main(args=None):
             sys.stdout.flush()  # here an error can still be told
         return DONE
     except Exception as error:
+        signals.settle()
         return _print_failure(error, signals, words)
     except (KeyboardInterrupt, _Terminated) as error:
+        signals.settle()
         return _print_failure(error, signals, words)
     finally:
+        signals.settle()
         if args is not None:
             signals.restore()  # the caller goes on
 
@@ -68,7 +72,8 @@ class _Signals:
     """
     The signals that end a run, as exceptions: what is unfinished is tidied up.
 
-    A second one ends the process at once.
+    A second one ends the process at once. Some libraries swallow every exception while they are
+    being loaded or freed: one that has not come through after a while is raised again.
     """
 
     def __init__(self):
@@ -84,9 +89,20 @@ class _Signals:
         self.number = number
         for known in self.before:
             signal.signal(known, signal.SIG_DFL)
+        if hasattr(signal, 'setitimer'):
+            signal.signal(signal.SIGALRM, lambda *_: self._raise())
+            signal.setitimer(signal.ITIMER_REAL, AGAIN, AGAIN)
+        self._raise()
+
+    def _raise(self):
         # Python ends with SIGINT after a KeyboardInterrupt in text that was executed, as the
         # code of a dataclass is, even if it was caught
-        raise KeyboardInterrupt if number == signal.SIGINT else _Terminated
+        raise KeyboardInterrupt if self.number == signal.SIGINT else _Terminated
+
+    def settle(self):
+        """What was raised came through, or there is nothing left to end."""
+        if self.number is not None and hasattr(signal, 'setitimer'):
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
 
     def restore(self):
         for number, handler in self.before.items():

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import numpy as np
 import pyarrow as pa
@@ -828,9 +829,13 @@ def test_the_traceback_is_shown_to_who_asks(galvae, monkeypatch):
 @pytest.fixture
 def heeded_interrupts():
     """A process that a shell put into the background ignores them, and so do its children."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    wanted = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
+    blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, wanted)
     yield
-    signal.signal(signal.SIGINT, before)
+    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    for number, handler in before.items():
+        signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 @pytest.mark.parametrize(
@@ -858,6 +863,24 @@ def test_signals_end_a_run_in_one_line(
         assert err == f'galvae: error: {message}; the same command goes on where it was\n'
     assert_clean(tmp_path, 'sources.fits', *(['.out.fits.parts'] * (tmp_path / '.out.fits.parts')
                                              .exists()))
+
+
+@pytest.mark.skipif(not hasattr(signal, 'setitimer'), reason='needs timers of Unix')
+def test_a_signal_that_a_library_swallows_comes_again(galvae, monkeypatch):
+    def swallow():
+        with suppress(BaseException):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5.0)
+        time.sleep(20.0)
+
+    monkeypatch.setattr('galvae_affiliated.models.registry.list_models', swallow)
+    monkeypatch.setattr('galvae_affiliated.scripts.main.AGAIN', 0.2)
+    start = time.monotonic()
+    run = galvae('models')
+    assert run.code == 143
+    assert run.err == 'galvae: error: terminated\n'
+    assert time.monotonic() - start < 10.0
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 @pytest.mark.parametrize('closed', ['2>&-', '1>&-', '0<&-', '0<&- 1>&- 2>&-'])
