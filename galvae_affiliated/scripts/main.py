@@ -52,10 +52,7 @@ def main(args=None):
         if sys.stdout is not None:
             sys.stdout.flush()  # here an error can still be told
         return DONE
-    except Exception as error:
-        signals.settle()
-        return _print_failure(error, signals, words)
-    except (KeyboardInterrupt, _Terminated) as error:
+    except (Exception, KeyboardInterrupt, _Terminated) as error:
         signals.settle()
         return _print_failure(error, signals, words)
     finally:
@@ -90,7 +87,7 @@ class _Signals:
         for known in self.before:
             signal.signal(known, signal.SIG_DFL)
         if hasattr(signal, 'setitimer'):
-            signal.signal(signal.SIGALRM, lambda *_: self._raise())
+            self.before[signal.SIGALRM] = signal.signal(signal.SIGALRM, lambda *_: self._raise())
             signal.setitimer(signal.ITIMER_REAL, AGAIN, AGAIN)
         self._raise()
 

@@ -6,6 +6,7 @@ from astropy import units as u
 
 from galvae_affiliated.models.details import draw_composites
 from galvae_affiliated.models.generation import draw_latents
+from galvae_affiliated.simulation._painter import ZERO_POINT
 from galvae_affiliated.simulation.templates import log_brightness, surface_brightness
 
 CANDIDATES = 4  # latents drawn for each row, of which one is taken
@@ -52,7 +53,7 @@ def draw_matching(model, catalog, rng, rendering, *, answers=None, engine):
     light = surface_brightness(
         draw_composites(model, latent[some], pose[some], rng, engine, 'none'), rendering)
     told = _told(latent, log_brightness(light, model.field_of_view))
-    flux = -0.4 * (catalog['mag'].value - 22.5)
+    flux = -0.4 * (catalog['mag'].value - ZERO_POINT)
     wanted = flux - 2.0 * np.log10(catalog['petro_r90'].to_value(u.arcsec))
     rows = _nearest(told, wanted, rng)
     return latent[rows], pose[rows]
