@@ -9,13 +9,17 @@ NO_RATE = 'times the rate of the smooth decoder'
 EASY = ('smooth-or-featured: smooth', 'disk-edge-on: yes', 'how-rounded: round',
         'has-spiral-arms: yes')  # the others are to agree more often than by chance
 HALVES = 'halves of the data'
+KEPT = {'mse': 'MSE', 'ssim': 'SSIM', 'own is nearest, plain': 'own is nearest',
+        'own is nearest, whitened': 'the same, whitened',
+        'votes, mean difference': 'votes differ by'}
 
 
 def tables(report):
     """All tables of a report, as text and as reStructuredText."""
     made = [table for table in (
         _kept(report), _likeness(report, 'reconstructions'), _likeness(report, 'samples'),
-        _apart(report), _quantities(report), _conditions(report), _nearest(report),
+        _apart(report), _quantities(report), _conditions(report), _by_heart(report),
+        _nearest(report),
         _halves(report), _two_models(report), _rate(report), _wanted(report)) if table]
     run = (f'Model ``{report["model"]}``, {report["galaxies"]} galaxies of the split '
            f'``{report["split"]}``, features of ``{report["judge"]}``.\n')
@@ -28,14 +32,22 @@ def _number(value, digits=3):
 
 
 def _kept(report):
-    keys = ('mse', 'ssim', 'own is nearest, plain', 'own is nearest, whitened',
-            'votes, mean difference')
-    rows = [[name, *(_number(its.get(key), 4 if key == 'mse' else 3) for key in keys)]
-            for name, its in report['reconstructions'].items()]
+    rows = [[name, *_kept_row(its)] for name, its in report['reconstructions'].items()]
     rows.append(['the galaxy without its noise', '-', _number(report['noiseless ssim']),
                  '-', '-', '-'])
-    return ('Reconstructions beside their galaxies', ['decoder', 'MSE', 'SSIM', 'own is nearest',
-            'the same, whitened', 'votes differ by'], rows)
+    return 'Reconstructions beside their galaxies', ['decoder', *KEPT.values()], rows
+
+
+def _kept_row(found):
+    return [_number(found.get(key), 4 if key == 'mse' else 3) for key in KEPT]
+
+
+def _by_heart(report):
+    others = {name: report['reconstructions'][name] for name in report['training']}
+    rows = [[f'{name}, {which}', *_kept_row(sets[name])] for name in others
+            for which, sets in (('training', report['training']), ('others', others))]
+    return ('Galaxies of the training beside others', ['decoder, galaxies', *KEPT.values()],
+            rows)
 
 
 def _likeness(report, kind):

@@ -7,13 +7,14 @@ import pyarrow.parquet as pq
 from galvae_affiliated import make_cutouts
 from galvae_affiliated.cutouts.sets import open_cutout_set
 from galvae_affiliated.cutouts.stack import join_stacks
+from galvae_affiliated.scripts._common import parse_pairs
 
 
 def split_words(text):
     """'NAME=FILE,OPTION=VALUE' as name, file and options; numbers are read as such."""
     name, _, rest = text.partition('=')
-    path, *words = rest.split(',')
-    options = dict(word.partition('=')[::2] for word in words)
+    path, _, words = rest.partition(',')
+    options = parse_pairs(words, name)
     for key, value in options.items():
         try:
             options[key] = float(value)

@@ -121,6 +121,17 @@ def measure_pictures(run, report):
     return samples
 
 
+def measure_training(run, report):
+    """Reconstructions of training galaxies: those of a decoder that knows them would be better."""
+    images = run.training[:len(run.frames)]
+    frames, encoding = run.encoder.frames(images), run.encoder.encode(images, reconstruction=False)
+    for name in ('smooth', 'all'):
+        say(f'{name}: training galaxies')
+        pictures = run.stored(run.encoder.draw(encoding.latent, encoding.pose,
+                                               details=DETAILS[name], random_state=1))
+        report['training'][name] = kept(run.encoder, encoding, pictures, frames)
+
+
 def measure_also(run, report):
     """Reconstructions of other models."""
     for text in run.options.also or [f'{run.options.judge}={run.options.judge}']:
@@ -212,7 +223,7 @@ def main(arguments=None):
     if options.n_threads:
         torch.set_num_threads(options.n_threads)
     report = {'split': options.split, 'judge': options.judge, 'reconstructions': {},
-              'samples': {}}
+              'samples': {}, 'training': {}}
     if options.rate:  # before anything else has filled the memory
         say('rates')
         report['rate'] = rates(get_model(options.model), options.n_threads)
@@ -223,6 +234,7 @@ def main(arguments=None):
     say('halves of the data')
     report['halves of the data'] = run.data.halves()
     samples = measure_pictures(run, report)
+    measure_training(run, report)
     measure_also(run, report)
     measure_quantities(run, samples, report)
     measure_conditions(run, samples, report)

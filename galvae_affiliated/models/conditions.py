@@ -107,10 +107,11 @@ class Conditions:
         fractions = {}
         for question, place in self.answers.items():
             if density.questions.get(question) == tuple(questions[question]):
-                n = len(questions[question])
-                shares = np.full(n, (1.0 - TYPICAL) / max(n - 1, 1))
+                # the rest as usual: many votes for a rare answer would tell of odd galaxies
+                shares = density.usual_fractions(question)
+                shares *= (1.0 - TYPICAL) / max(1.0 - shares[place], 1e-6)
                 shares[place] = TYPICAL
-                fractions[question] = shares
+                fractions[question] = shares / shares.sum()
         return (density.condition(quantities=known),
                 density.condition(fractions, known) if fractions else None)
 

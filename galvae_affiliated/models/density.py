@@ -194,6 +194,25 @@ class LatentDensity:
         places = [self.names.index(name) for name in known]
         return self._given(places, np.array(list(known.values()), dtype=float))
 
+    def usual_fractions(self, question):
+        """
+        Fractions of the answers of a question, in the mean of the log ratios.
+
+        Parameters
+        ----------
+        question : str
+            One of `questions`.
+
+        Returns
+        -------
+        fractions : (n_answers,) array
+        """
+        names = ratio_names({question: self.questions[question]})
+        places = [self.names.index(name) for name in names]
+        ratios = np.append(self.mixture.weights @ self.offset[:, places], 0.0)
+        shares = np.exp(ratios - ratios.max())
+        return shares / shares.sum()
+
     def _ratios(self, question, shares):
         if question not in self.questions:
             raise ValueError(f'the density knows no question {question!r}; it has '

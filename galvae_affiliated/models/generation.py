@@ -13,8 +13,8 @@ from galvae_affiliated.models.engine import Engine
 __all__ = ['GeneratedGalaxies', 'draw_latents', 'generate', 'generate_batches']
 
 BLOCK = 4096  # latents that are drawn, and looked at, at a time
-LEAST_DRAWS = 8 * BLOCK  # before a condition counts as rare
-DRAWS_A_GALAXY = 20  # of many galaxies, the same
+LEAST_DRAWS = 32 * BLOCK  # before a condition counts as rare
+DRAWS_A_GALAXY = 200  # of many galaxies, the same
 IMAGES = 128  # decoded at a time
 
 

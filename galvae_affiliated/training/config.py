@@ -199,6 +199,9 @@ class LossConfig(_Section):
     perceived_weight: Weight = _option(
         0.5, "The same: of what the encoder's last stage sees in the galaxy that was encoded.")
     code_weight: Weight = _option(0.5, 'The same: of the latents and pose of what is drawn.')
+    texture_weight: Weight = _option(
+        1.0, 'The same: of the power in bands of frequency, and of its scatter from picture to '
+        'picture.')
     penalty: Weight = _option(0.1, "The same: of the slopes of the critic's scores.")
 
 

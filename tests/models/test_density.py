@@ -135,6 +135,15 @@ def test_conditioning_on_the_numbers_of_a_whole_joint_gaussian():
     np.testing.assert_allclose(np.cov(drawn.T), expected, atol=0.03)
 
 
+def test_usual_fractions_are_those_of_galaxies(density, galaxies):
+    fractions = galaxies[2]['shape']
+    ratios = log_ratios({'shape': np.column_stack(list(fractions.values()))}).mean(axis=0)
+    expected = np.exp(np.append(ratios, 0.0))
+    np.testing.assert_allclose(
+        density.usual_fractions('shape'), expected / expected.sum(), atol=0.02
+    )
+
+
 @pytest.mark.parametrize(
     ('fractions', 'quantities', 'message'),
     [

@@ -18,6 +18,7 @@ from galvae_affiliated import (
     get_model,
 )
 from galvae_affiliated.models import generate_batches
+from galvae_affiliated.models.conditions import Conditions
 from galvae_affiliated.models.votes import predict_votes
 from galvae_affiliated.tables.generated import write_generated
 from galvae_affiliated.training.parts import with_density
@@ -75,6 +76,21 @@ def test_the_heads_agree_with_what_was_asked(model, question, answer):
     assert (votes.likeliest(question) == answer).all()
     assert votes.applies(question).all()
     assert len(np.unique(galaxies.latent, axis=0)) == 20
+
+
+@pytest.mark.parametrize(
+    ('question', 'answer'), [('bar', 'yes'), ('disk-edge-on', 'yes'), ('odd-feature', 'ring')]
+)
+def test_the_law_for_rare_answers_stays_among_galaxies(question, answer):
+    """Votes for other answers that no galaxy of the kind has led far away, to artefacts."""
+    model = get_model()
+    _, near = Conditions.parse(model, {question: answer}).prior()
+    whitening = model.density.whitening
+    distance = [
+        np.median(np.linalg.norm(whitening(one.sample(500, 0)), axis=1))
+        for one in (near, model.density)
+    ]
+    assert distance[0] < 2.2 * distance[1]
 
 
 def test_what_is_rare_is_drawn_with_a_warning_that_counts(model):

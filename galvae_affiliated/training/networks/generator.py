@@ -25,7 +25,9 @@ class Generator(LightDecoder):
     galaxy. They are drawn: each of the smooth decoder's finest pixels, which
     becomes 4 x 4 of the image, has ``n_noise`` standard normal numbers. The same numbers
     give the same picture. Details are made on a grid twice as fine as that one, and
-    of what is around a pixel: blocks of 4 x 4 pixels would show. Before training, the network
+    of what is around a pixel: blocks of 4 x 4 pixels would show. How strong they are is said by
+    the latents and by the means of all numbers: one galaxy's sky is noisier than another's, and
+    latents hold only a part of that. Before training, the network
     gives what the decoder gives that it was made from, whatever the numbers are.
 
     Parameters
@@ -45,10 +47,15 @@ class Generator(LightDecoder):
             [nn.Conv2d(n_noise, n_out, 1, bias=False) for n_out in widths])
         for mixer in self.mixers:
             nn.init.zeros_(mixer.weight)
-        self.finer = nn.Conv2d(widths[-1] + n_noise, FINE_WIDTH * FINER ** 2, 1)
-        self.detail = nn.Conv2d(FINE_WIDTH, 3 * (BLOCK // FINER) ** 2, 3, padding=1)
-        nn.init.zeros_(self.detail.weight)
-        nn.init.zeros_(self.detail.bias)
+        # transposed convolutions here and for the blocks: convolutions whose pixels are shuffled
+        # after them take ONNX Runtime twice the time
+        self.finer = nn.ConvTranspose2d(widths[-1] + n_noise, FINE_WIDTH, FINER, FINER)
+        self.detail = nn.ConvTranspose2d(FINE_WIDTH, 3, 4, 2, padding=1)
+        self.part_widths = [*widths, FINE_WIDTH]
+        self.gains = nn.Linear(config.n_latents + n_noise, sum(self.part_widths))
+        for layer in (self.detail, self.gains):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     @property
     def noise_shape(self):
@@ -69,17 +76,27 @@ class Generator(LightDecoder):
         """(N, n_latents), (N, n_pose), (N, n_noise, grid / 4, grid / 4) -> (N, 3, grid, grid)."""
         x = self.start(torch.cat([latent, pose], dim=1))
         x = x.unflatten(1, (-1, self.base, self.base))
-        stage = 0
+        gains, stage = self._gains(latent, noise), 0
         for layer in self.layers[:-2]:
             x = layer(x)
             # after what makes a stage's channels comes the noise of its pixels
             if isinstance(layer, nn.ReLU) and stage == 0 or isinstance(layer, nn.Upsample):
-                x = x + self.mixers[stage](_at_side(noise, x.shape[-1]))
+                x = x + gains[stage] * self.mixers[stage](_at_side(noise, x.shape[-1]))
                 stage += 1
-        last, shuffle = self.layers[-2:]
-        fine = functional.pixel_shuffle(self.finer(torch.cat([x, noise], dim=1)), FINER)
-        detail = self.detail(functional.leaky_relu(fine, LEAK))
-        return shuffle(last(x)) + functional.pixel_shuffle(detail, BLOCK // FINER)
+        fine = functional.leaky_relu(self.finer(torch.cat([x, noise], dim=1)), LEAK)
+        return self._blocks(x) + self.detail(gains[-1] * fine)
+
+    def _blocks(self, x):
+        """What the last layers of the smooth decoder give: its convolution, and the shuffle."""
+        last = self.layers[-2]
+        weight = last.weight.flatten(1).T.unflatten(1, (-1, BLOCK, BLOCK))
+        bias = last.bias.unflatten(0, (-1, BLOCK, BLOCK)).tile(1, self.side, self.side)
+        return functional.conv_transpose2d(x, weight, stride=BLOCK) + bias
+
+    def _gains(self, latent, noise):
+        """(N, width, 1, 1) factors of the noise of each stage, and of the details."""
+        gains = 1.0 + self.gains(torch.cat([latent, _at_side(noise, 1).flatten(1)], dim=1))
+        return gains[:, :, None, None].split(self.part_widths, dim=1)
 
 
 def _at_side(noise, side):

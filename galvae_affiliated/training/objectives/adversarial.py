@@ -12,6 +12,7 @@ from galvae_affiliated.training.networks.blocks import BLOCK
 from galvae_affiliated.training.networks.from_bundle import network_of_bundle
 from galvae_affiliated.training.networks.generator import Critic, Generator
 from galvae_affiliated.training.objectives import losses
+from galvae_affiliated.training.objectives.texture import band_powers, energy_score
 from galvae_affiliated.training.objectives.vae import VAEObjective
 
 __all__ = ['AdversarialDecoder']
@@ -36,10 +37,11 @@ class AdversarialDecoder(VAEObjective):
     are; a `~galvae_affiliated.training.networks.generator.Generator` starts as
     the smooth decoder and learns against a critic: a relativistic loss with
     penalties on the gradients at data and at pictures (Huang et al. 2024),
-    features of the critic that shall agree, light in blocks as the smooth
-    decoder has it, bright knots and arms where the data have them, what the
-    encoder's last stage sees in the galaxy that was encoded, and the code that it
-    reads from the picture, which shall be the code that was drawn. The critic's
+    features of the critic that shall agree, power in bands of frequency that
+    shall scatter as the data's, light in blocks as the smooth decoder has it,
+    bright knots and arms where the data have them, what the encoder's last stage
+    sees in the galaxy that was encoded, and the code that it reads from the
+    picture, which shall be the code that was drawn. The critic's
     weight is the ratio of the gradients at the last layer (Esser et al. 2021).
     Both sides are moved and dimmed alike before they are judged (Zhao et al.
     2020), as a critic would soon know a small set by heart.
@@ -92,21 +94,26 @@ class AdversarialDecoder(VAEObjective):
         latent, pose = self.split_code(code)
         with torch.no_grad():
             smooth = self._within(self.model.decoder(latent, pose).float())
-        noise = torch.randn(len(latent), *self.generator.noise_shape, device=self.device)
-        drawn = self._within(self.generator(latent, pose, noise))
+        drawn, other = (self._drawn(latent, pose) for _ in range(2))
         shown_real, shown_drawn, shown_smooth = self._augmented(real, drawn, smooth)
         self.log('critic', self._teach_critic(shown_real, shown_drawn.detach(), shown_smooth,
                                               latent), prog_bar=True)
         self.critic.requires_grad_(False)
         opinion, features = self._critic_losses(shown_real, shown_drawn, shown_smooth, latent)
         self.critic.requires_grad_(True)
-        terms = {'feature': features, **self._given_losses(real, drawn, smooth)}
+        terms = {'feature': features, 'texture': self._unlike_texture(drawn, other, real),
+                 **self._given_losses(real, drawn, smooth)}
         given = sum(getattr(self.config.loss, f'{name}_weight') * value
                     for name, value in terms.items())
         if number % BALANCE_EVERY == 0:
             self._follow_balance(given, opinion)
         self.log_dict({**terms, 'opinion': opinion, 'balance': self.balance}, prog_bar=True)
         return given + self.config.loss.critic_weight * self.balance * opinion
+
+    def _drawn(self, latent, pose):
+        """A picture of each galaxy, of fresh random numbers."""
+        noise = torch.randn(len(latent), *self.generator.noise_shape, device=self.device)
+        return self._within(self.generator(latent, pose, noise))
 
     @torch.no_grad()
     def _encoded(self, images, number):
@@ -123,6 +130,11 @@ class AdversarialDecoder(VAEObjective):
         return {'light': functional.smooth_l1_loss(_blocks(drawn), _blocks(smooth)),
                 'place': self._misplaced(drawn, real, smooth),
                 **self._perceived_losses(real, drawn)}
+
+    def _unlike_texture(self, drawn, other, real):
+        """Two pictures of each galaxy: their power shall be the data's, and scatter as much."""
+        return energy_score(*(band_powers(self.preprocess.composite(side))
+                              for side in (drawn, other, real)))
 
     def _misplaced(self, drawn, real, smooth):
         """
@@ -210,8 +222,7 @@ class AdversarialDecoder(VAEObjective):
         frame, normalised, _ = self.preprocess(as_composites(images))
         mean, logvar = self.model.encoder(self._channels_last(normalised))
         latent, pose = self.split_code(mean)
-        noise = torch.randn(len(latent), *self.generator.noise_shape, device=self.device)
-        drawn = self._within(self.generator(latent, pose, noise))
+        drawn = self._drawn(latent, pose)
         _, mse = losses.reconstruction_loss(drawn, normalised, self.preprocess.aperture)
         self.measured.append((mean.cpu(), logvar.cpu(), mse.cpu().repeat(len(rows)),
                               torch.zeros(len(rows))))
