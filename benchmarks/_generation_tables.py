@@ -19,8 +19,8 @@ def tables(report):
     made = [table for table in (
         _kept(report), _likeness(report, 'reconstructions'), _likeness(report, 'samples'),
         _apart(report), _quantities(report), _conditions(report), _by_heart(report),
-        _nearest(report),
-        _halves(report), _two_models(report), _rate(report), _wanted(report)) if table]
+        _nearest(report), _halves(report), _two_models(report), _rate(report), _wanted(report))
+            if table]
     run = (f'Model ``{report["model"]}``, {report["galaxies"]} galaxies of the split '
            f'``{report["split"]}``, features of ``{report["judge"]}``.\n')
     return ('\n'.join([run, *(text_table(*table) for table in made)]),

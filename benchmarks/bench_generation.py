@@ -74,8 +74,8 @@ class Run:
         self.frames = self.encoder.frames(self.images)
         self.encoding = self.encoder.encode(self.images, reconstruction=False)
         judge = Judge(get_model(options.judge), self.frames)
-        self.data = Data(self.frames, judge,
-                         self.encoder.frames(self.training[:options.galaxies]))
+        self.training_frames = self.encoder.frames(self.training[:options.galaxies])
+        self.data = Data(self.frames, judge, self.training_frames)
         self.rng = np.random.default_rng(0)
         self.drawn = draw_latents(self.model, len(self.frames), self.rng)
 
@@ -123,13 +123,14 @@ def measure_pictures(run, report):
 
 def measure_training(run, report):
     """Reconstructions of training galaxies: those of a decoder that knows them would be better."""
-    images = run.training[:len(run.frames)]
-    frames, encoding = run.encoder.frames(images), run.encoder.encode(images, reconstruction=False)
+    n = len(run.frames)
+    encoding = run.encoder.encode(run.training[:n], reconstruction=False)
     for name in ('smooth', 'all'):
         say(f'{name}: training galaxies')
         pictures = run.stored(run.encoder.draw(encoding.latent, encoding.pose,
                                                details=DETAILS[name], random_state=1))
-        report['training'][name] = kept(run.encoder, encoding, pictures, frames)
+        report['training'][name] = kept(run.encoder, encoding, pictures,
+                                        run.training_frames[:n])
 
 
 def measure_also(run, report):

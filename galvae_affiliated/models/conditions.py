@@ -109,9 +109,10 @@ class Conditions:
             if density.questions.get(question) == tuple(questions[question]):
                 # the rest as usual: many votes for a rare answer would tell of odd galaxies
                 shares = density.usual_fractions(question)
-                shares *= (1.0 - TYPICAL) / max(1.0 - shares[place], 1e-6)
-                shares[place] = TYPICAL
-                fractions[question] = shares / shares.sum()
+                shares[place] = 0.0
+                shares *= (1.0 - TYPICAL) / max(shares.sum(), 1e-6)
+                shares[place] = 1.0 - shares.sum()
+                fractions[question] = shares
         return (density.condition(quantities=known),
                 density.condition(fractions, known) if fractions else None)
 

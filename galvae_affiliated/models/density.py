@@ -191,8 +191,7 @@ class LatentDensity:
             known[name] = value
         if not known:
             return self
-        places = [self.names.index(name) for name in known]
-        return self._given(places, np.array(list(known.values()), dtype=float))
+        return self._given(self._places(known), np.array(list(known.values()), dtype=float))
 
     def usual_fractions(self, question):
         """
@@ -208,10 +207,13 @@ class LatentDensity:
         fractions : (n_answers,) array
         """
         names = ratio_names({question: self.questions[question]})
-        places = [self.names.index(name) for name in names]
-        ratios = np.append(self.mixture.weights @ self.offset[:, places], 0.0)
+        ratios = np.append(self.mixture.weights @ self.offset[:, self._places(names)], 0.0)
         shares = np.exp(ratios - ratios.max())
         return shares / shares.sum()
+
+    def _places(self, names):
+        known = self.names
+        return [known.index(name) for name in names]
 
     def _ratios(self, question, shares):
         if question not in self.questions:

@@ -133,8 +133,8 @@ class AdversarialDecoder(VAEObjective):
 
     def _unlike_texture(self, drawn, other, real):
         """Two pictures of each galaxy: their power shall be the data's, and scatter as much."""
-        return energy_score(*(band_powers(self.preprocess.composite(side))
-                              for side in (drawn, other, real)))
+        pictures = self.preprocess.composite(torch.cat([drawn, other, real]))
+        return energy_score(*band_powers(pictures).chunk(3))
 
     def _misplaced(self, drawn, real, smooth):
         """
