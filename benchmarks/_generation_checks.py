@@ -155,14 +155,18 @@ def model_halves(models, latent, pose, data, stored, engine):
             'samples: told apart': {'accuracy': accuracy, 'AUC': auc}}
 
 
-def rates(model, n_threads=None):
-    """Samples a second by what is drawn, in turns of a batch, and how much memory grows by."""
+def rates(decoders, n_threads=None):
+    """
+    Samples a second, in turns of a batch, and how much memory grows by.
+
+    ``decoders`` is a dict of name to model and details.
+    """
     engine = Engine(device='cpu', n_threads=n_threads)
     peak, seconds = [], {}
     for n in (FEW, MANY):
-        seconds = dict.fromkeys(DETAILS, 0.0)
+        seconds = dict.fromkeys(decoders, 0.0)
         sources = {}
-        for name, details in DETAILS.items():
+        for name, (model, details) in decoders.items():
             start = time.perf_counter()
             sources[name] = generate_batches(model, n, random_state=0, details=details,
                                              engine=engine)

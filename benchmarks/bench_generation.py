@@ -3,7 +3,8 @@
 Reconstructions and samples beside data: how much they look like galaxies, and what they keep.
 
     bench_generation.py GALAXIES.parquet MODEL [--split test] [--galaxies 2000]
-                        [--judge gz2-sdss-v1] [--also NAME=MODEL]... [--supervised FILE.pt]
+                        [--judge gz2-sdss-v1] [--also NAME=MODEL]... [--sharp NAME=MODEL]...
+                        [--supervised FILE.pt]
                         [--statmorph 300] [--conditions 200] [--training 4000] [--latents TABLE]
                         [--halves MODEL MODEL] [--rate] [--sheet PNG] [--json OUT] [--rst OUT]
 
@@ -13,7 +14,8 @@ are the floor of every distance. ``texture of another galaxy`` is the smooth rec
 the residual of another galaxy of the same brightness, turned by a quarter: it has the power of
 data, and no latent could tell it, so it says what SSIM is left to a picture that looks like data.
 ``--also`` compares other models (each decodes latents of its own encoder); the JUDGE itself, an
-auto-encoder without any adversary, is one of them if nothing else is named.
+auto-encoder without any adversary, is one of them if nothing else is named. ``--sharp`` names
+models with the encoder and density of MODEL and another sharp decoder.
 
 Features are those of the JUDGE's encoder, before its latents. It took no part in the training of
 the sharp decoder, nor does the network of ``--supervised`` (``bench_supervised.py train``), which
@@ -78,6 +80,8 @@ class Run:
         self.data = Data(self.frames, judge, self.training_frames)
         self.rng = np.random.default_rng(0)
         self.drawn = draw_latents(self.model, len(self.frames), self.rng)
+        self.decoders = {name: (Encoder(model, self.engine), details)
+                         for name, (model, details) in decoders(options).items()}
 
     def training_latents(self):
         """Latents of training galaxies: of the table, or encoded here."""
@@ -93,6 +97,14 @@ class Run:
         return {**kept(encoder, encoding, pictures, self.frames), **self.data.likeness(pictures)}
 
 
+def decoders(options):
+    """Models and details of the decoders of the same latents, by their names."""
+    own = get_model(options.model)
+    others = dict(text.split('=', 1) for text in options.sharp)
+    return ({name: (own, details) for name, details in DETAILS.items()}
+            | {name: (get_model(source), 'all') for name, source in others.items()})
+
+
 def _some(ids, n):
     """``n`` identifiers at random: a set may have an order of its own, rare galaxies first."""
     return np.random.default_rng(0).permutation(ids)[:n]
@@ -106,12 +118,12 @@ def say(text):
 def measure_pictures(run, report):
     """Reconstructions and samples of each kind; returns the samples."""
     code, samples = (run.encoding.latent, run.encoding.pose), {}
-    for name, details in DETAILS.items():
+    for name, (encoder, details) in run.decoders.items():
         say(f'{name}: reconstructions')
-        pictures = run.stored(run.encoder.draw(*code, details=details, random_state=1))
+        pictures = run.stored(encoder.draw(*code, details=details, random_state=1))
         report['reconstructions'][name] = run.measured(run.encoder, run.encoding, pictures)
         say(f'{name}: samples')
-        samples[name] = run.stored(run.encoder.draw(*run.drawn, details=details, random_state=2))
+        samples[name] = run.stored(encoder.draw(*run.drawn, details=details, random_state=2))
         report['samples'][name] = run.data.likeness(samples[name])
     say(TEXTURE)
     smooth = run.encoder.decode(*code)
@@ -206,6 +218,8 @@ def options_of(arguments=None):
     add('--galaxies', type=int, default=2000)
     add('--judge', default='gz2-sdss-v1', help='model whose features are compared')
     add('--also', action='append', metavar='NAME=MODEL', help='another model to compare')
+    add('--sharp', action='append', default=[], metavar='NAME=MODEL',
+        help='another sharp decoder of the same latents')
     add('--supervised', metavar='FILE.pt', help='of bench_supervised.py, to read conditional ones')
     add('--conditions', type=int, default=200, help='samples of each answer')
     add('--statmorph', type=int, default=300, help='galaxies that it measures; 0 leaves it out')
@@ -227,7 +241,7 @@ def main(arguments=None):
               'samples': {}, 'training': {}}
     if options.rate:  # before anything else has filled the memory
         say('rates')
-        report['rate'] = rates(get_model(options.model), options.n_threads)
+        report['rate'] = rates(decoders(options), options.n_threads)
     say('galaxies')
     run = Run(options)
     report |= {'model': run.model.id, 'galaxies': len(run.frames),

@@ -1,7 +1,12 @@
 # Licensed under a 3-clause BSD style license - see LICENSE.rst
 """Composites of latents, with details that the latents do not hold."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
+
+from galvae_affiliated._batches import row_slices
+from galvae_affiliated.models._devices import usable_threads
 
 __all__ = ['DETAILS', 'draw_composites']
 
@@ -9,6 +14,7 @@ DETAILS = 'none', 'galaxy', 'all'
 """What is drawn beside what latents hold, see `draw_composites`."""
 
 BLUR = 2.0  # pixels: the standard deviation of what smooths the light that is a galaxy's
+PICTURES = 16  # whose random numbers have one generator: threads draw these side by side
 LIT = 0.013, 0.063  # of a composite above its sky: no detail below, all of them above
 
 
@@ -49,12 +55,26 @@ def draw_composites(model, latent, pose, rng, engine, details='all'):
     code, shape = {'latent': latent, 'pose': pose}, model.manifest.noise_shape
     if details == 'none' or shape is None:
         return _run(model, engine, 'decoder', code)
-    noise = rng.standard_normal((len(latent), *shape), dtype=np.float32)
+    noise = _random_numbers(rng, (len(latent), *shape), engine.n_threads or usable_threads())
     sharp = _run(model, engine, 'generator', {**code, 'noise': noise})
     if details == 'all' or not len(sharp):
         return sharp
     smooth = _run(model, engine, 'decoder', code)
     return smooth + _lit(smooth) * (sharp - smooth)
+
+
+def _random_numbers(rng, shape, n_threads):
+    """Standard normal numbers, the same whatever the number of threads."""
+    noise = np.empty(shape, dtype=np.float32)
+    slices = row_slices(len(noise), PICTURES)
+    seeds = rng.integers(np.iinfo(np.int64).max, size=len(slices))
+
+    def fill(seed, rows):
+        np.random.default_rng(seed).standard_normal(dtype=np.float32, out=noise[rows])
+
+    with ThreadPoolExecutor(min(n_threads, len(slices)), 'galvae-noise') as pool:
+        list(pool.map(fill, seeds, slices))
+    return noise
 
 
 def _run(model, engine, graph, inputs):

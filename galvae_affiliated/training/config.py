@@ -139,6 +139,8 @@ class ModelConfig(_Section):
         'network reads several surveys.')
     n_noise: Count = _option(
         8, 'Random numbers that a sharp decoder has for each 4 x 4 pixels.')
+    flow_steps: Count = _option(
+        1, "With ``sharpen_by = 'flow'``: in how many steps noise becomes details.")
     dropout: Share = _option(0.1, 'Dropout before the latents.')
 
     @model_validator(mode='after')
@@ -284,6 +286,9 @@ class FitConfig(_Section):
     sharpen: str = _option(
         '', 'A bundle, by its name or path, that shall have a decoder which draws what latents do '
         'not hold; encoder and heads stay.')
+    sharpen_by: Literal['critic', 'flow'] = _option(
+        'critic', "How it is taught: ``'critic'`` against a network that tells what it draws from "
+        "data, ``'flow'`` the way from noise to details.")
     critic_rate: Positive = _option(2e-4, "With ``sharpen``: the critic's learning rate.")
     half_weights: bool = _option(
         True, 'Export weights in half precision, computed with in single precision.',

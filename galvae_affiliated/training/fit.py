@@ -17,6 +17,7 @@ from galvae_affiliated.training.checkpoints import (
 from galvae_affiliated.training.data.module import GalaxyData
 from galvae_affiliated.training.objectives.adversarial import AdversarialDecoder
 from galvae_affiliated.training.objectives.distil import Distillation
+from galvae_affiliated.training.objectives.flow import FlowDecoder
 from galvae_affiliated.training.objectives.settling import DecoderSettling
 from galvae_affiliated.training.objectives.surveys import SurveyViews
 from galvae_affiliated.training.objectives.vae import VAEObjective
@@ -24,9 +25,9 @@ from galvae_affiliated.training.objectives.vae import VAEObjective
 __all__ = ['fit_model', 'load_trained']
 
 OBJECTIVES = {'vae': VAEObjective, 'distil': Distillation, 'surveys': SurveyViews,
-              'adversarial': AdversarialDecoder, 'settling': DecoderSettling}
+              'critic': AdversarialDecoder, 'flow': FlowDecoder, 'settling': DecoderSettling}
 # the option that asks for one names the model that it starts from
-STARTS = {'surveys': 'anchor', 'adversarial': 'sharpen', 'distil': 'distil_from'}
+STARTS = {'surveys': 'anchor', 'sharp': 'sharpen', 'distil': 'distil_from'}
 
 
 def fit_model(config, galaxies, folder, *, logger=None, progress=False, callbacks=()):
@@ -72,7 +73,8 @@ def _objective(fit):
     if len(asked) > 1:
         options = ' and '.join(STARTS[name] for name in asked)
         raise ValueError(f'training.{options} are both given; expected one of them')
-    return OBJECTIVES[asked[0] if asked else 'vae']
+    kind = asked[0] if asked else 'vae'
+    return OBJECTIVES[fit.sharpen_by if kind == 'sharp' else kind]
 
 
 def _fit_objective(objective, config, galaxies, folder, initial, *, logger, progress, callbacks):

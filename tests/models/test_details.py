@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from galvae_affiliated import get_model
+from galvae_affiliated import Engine, get_model
 from galvae_affiliated.models import Encoder, generate_batches, reconstruct
 
 
@@ -67,3 +67,13 @@ def test_nothing_drawn_has_no_details(encoder):
 def test_other_details_are_refused_at_once(encoder, call):
     with pytest.raises(ValueError, match="details is 'sharp'; expected 'none', 'galaxy', 'all'"):
         call(encoder)
+
+
+def test_threads_do_not_change_what_is_drawn():
+    """Each few pictures have a generator of their own, whoever draws for them."""
+    model = get_model()
+    latent = np.zeros((40, 40), dtype=np.float32)
+    one, two = (Encoder(model, Engine(device='cpu', n_threads=n)).draw(latent, random_state=3)
+                for n in (1, 2))
+    np.testing.assert_allclose(one, two, atol=1e-6)
+    assert abs(one[0] - one[20]).max() > 0.01  # nor do generators repeat one another

@@ -4,20 +4,14 @@
 import torch
 from torch.nn import functional
 
-from galvae_affiliated.models.registry import get_model
-from galvae_affiliated.training.checkpoints import read_checkpoint
-from galvae_affiliated.training.data.augment import turned_views
-from galvae_affiliated.training.data.dataset import as_composites
 from galvae_affiliated.training.networks.blocks import BLOCK
-from galvae_affiliated.training.networks.from_bundle import network_of_bundle
 from galvae_affiliated.training.networks.generator import Critic, Generator
 from galvae_affiliated.training.objectives import losses
+from galvae_affiliated.training.objectives.sharpening import Sharpening, channels_last
 from galvae_affiliated.training.objectives.texture import band_powers, energy_score
-from galvae_affiliated.training.objectives.vae import VAEObjective
 
 __all__ = ['AdversarialDecoder']
 
-FIRST_IMAGES = 512  # of which batch normalisations have their statistics
 PENALTY_EVERY = 8  # steps: gradients of gradients are dear, and change little between steps
 BALANCE_EVERY = 8
 BALANCE_MEMORY = 0.95  # of the running weight of the critic's opinion
@@ -29,13 +23,12 @@ MAX_ROLL = 8  # pixels by which both sides are moved before they are judged
 BRIGHTNESS = 0.1  # and the standard deviation of the factor on their light
 
 
-class AdversarialDecoder(VAEObjective):
+class AdversarialDecoder(Sharpening):
     """
     The loss of a decoder whose pictures shall look like data.
 
-    Encoder and smooth decoder of the bundle named by ``sharpen`` stay as they
-    are; a `~galvae_affiliated.training.networks.generator.Generator` starts as
-    the smooth decoder and learns against a critic: a relativistic loss with
+    A `~galvae_affiliated.training.networks.generator.Generator` starts as the smooth decoder of
+    the bundle named by ``sharpen`` and learns against a critic: a relativistic loss with
     penalties on the gradients at data and at pictures (Huang et al. 2024),
     features of the critic that shall agree, power in bands of frequency that
     shall scatter as the data's, light in blocks as the smooth decoder has it,
@@ -59,42 +52,28 @@ class AdversarialDecoder(VAEObjective):
     Zhao, S. et al. 2020, NeurIPS (arXiv:2006.10738).
     """
 
+    parts = 'generator', 'critic'
+
     def __init__(self, config, galaxies):
-        super().__init__(config.replaced(views=1, votes_weight=0.0, class_weight=0.0), galaxies)
-        bundle = get_model(config.training.sharpen)
-        rows = galaxies.train[:: max(len(galaxies.train) // FIRST_IMAGES, 1)]
-        network = network_of_bundle(bundle, galaxies.composites(rows))
-        self.model = network.to(memory_format=torch.channels_last).requires_grad_(False)
-        own = config.model
-        self.generator = Generator(own, own.n_noise).to(memory_format=torch.channels_last)
-        self.generator.load_state_dict(network.decoder.state_dict(), strict=False)
-        self.generator.fix_blocks()
-        self.critic = Critic(own.n_latents).to(memory_format=torch.channels_last)
+        super().__init__(config, galaxies)
+        self.critic = Critic(config.model.n_latents).to(memory_format=torch.channels_last)
         self.critic_optimizer = torch.optim.Adam(
             self.critic.parameters(), config.training.critic_rate, CRITIC_BETAS)
         self.register_buffer('balance', torch.tensor(1.0))
 
-    def take_weights(self, path):
-        """Start from the generator and critic of an earlier run, perhaps of another encoder."""
-        saved = read_checkpoint(path)['state_dict']
-        for part in ('generator', 'critic'):
-            weights = {name.removeprefix(f'{part}.'): value for name, value in saved.items()
-                       if name.startswith(f'{part}.')}
-            if not weights:
-                raise ValueError(f'{path}: this checkpoint is of a run without "sharpen"')
-            getattr(self, part).load_state_dict(weights)
+    def make_generator(self, images):
+        generator = Generator(self.config.model, self.config.model.n_noise)
+        generator.load_state_dict(self.model.decoder.state_dict(), strict=False)
+        generator.fix_blocks()
+        return generator
 
     def training_step(self, batch, _):
         images, _ = batch
         number = self.batch_number
         torch.manual_seed(self.batch_seed(number))
-        self.model.eval()
         self.generator.fix_norms()
-        real, code = self._encoded(images, number)
-        latent, pose = self.split_code(code)
-        with torch.no_grad():
-            smooth = self._within(self.model.decoder(latent, pose).float())
-        drawn, other = (self._drawn(latent, pose) for _ in range(2))
+        real, smooth, latent, pose = self.encoded_views(images, number)
+        drawn, other = (self.drawn(latent, pose) for _ in range(2))
         shown_real, shown_drawn, shown_smooth = self._augmented(real, drawn, smooth)
         self.log('critic', self._teach_critic(shown_real, shown_drawn.detach(), shown_smooth,
                                               latent), prog_bar=True)
@@ -109,21 +88,6 @@ class AdversarialDecoder(VAEObjective):
             self._follow_balance(given, opinion)
         self.log_dict({**terms, 'opinion': opinion, 'balance': self.balance}, prog_bar=True)
         return given + self.config.loss.critic_weight * self.balance * opinion
-
-    def _drawn(self, latent, pose):
-        """A picture of each galaxy, of fresh random numbers."""
-        noise = torch.randn(len(latent), *self.generator.noise_shape, device=self.device)
-        return self._within(self.generator(latent, pose, noise))
-
-    @torch.no_grad()
-    def _encoded(self, images, number):
-        """Normalised images, turned at random, and the mean of their posterior."""
-        generator = torch.Generator().manual_seed(self.batch_seed(number))
-        options = self.config.augmentation
-        turned = turned_views(as_composites(images).cpu(), options.max_zoom, options.max_shift,
-                              generator)
-        _, normalised, _ = self.preprocess(turned.to(self.device))
-        return normalised, self.model.encoder(self._channels_last(normalised))[0]
 
     def _given_losses(self, real, drawn, smooth):
         """How far a picture is from the galaxy that it is drawn from; no opinion of the critic."""
@@ -159,18 +123,10 @@ class AdversarialDecoder(VAEObjective):
         encoder, roll = self.model.encoder, torch.randint(-BLOCK, BLOCK + 1, (2,)).tolist()
         real, drawn = (torch.roll(side, roll, (2, 3)) for side in (real, drawn))
         with torch.no_grad():
-            seen = encoder.seen(self._channels_last(real))
-        again = encoder.seen(self._channels_last(drawn))
+            seen = encoder.seen(channels_last(real))
+        again = encoder.seen(channels_last(drawn))
         return {'perceived': functional.l1_loss(again, seen) / seen.abs().mean(),
                 'code': losses.posterior_divergence(*encoder.read(seen), *encoder.read(again))}
-
-    def _channels_last(self, images):
-        return images.contiguous(memory_format=torch.channels_last)
-
-    def _within(self, normalised):
-        """Sky outside the circle, where no image shows anything."""
-        aperture, empty = self.preprocess.aperture, self.preprocess.normalise(self.preprocess.sky)
-        return empty + aperture * (normalised.float() - empty)
 
     def _augmented(self, *images):
         """All moved and dimmed alike."""
@@ -216,16 +172,6 @@ class AdversarialDecoder(VAEObjective):
                 for part in (given, opinion)]
         ratio = (size[0] / (size[1] + 1e-6)).clamp(0.0, MAX_BALANCE)
         self.balance.mul_(BALANCE_MEMORY).add_((1.0 - BALANCE_MEMORY) * ratio.detach())
-
-    def validation_step(self, batch, _):
-        images, rows = batch
-        frame, normalised, _ = self.preprocess(as_composites(images))
-        mean, logvar = self.model.encoder(self._channels_last(normalised))
-        latent, pose = self.split_code(mean)
-        drawn = self._drawn(latent, pose)
-        _, mse = losses.reconstruction_loss(drawn, normalised, self.preprocess.aperture)
-        self.measured.append((mean.cpu(), logvar.cpu(), mse.cpu().repeat(len(rows)),
-                              torch.zeros(len(rows))))
 
     def on_save_checkpoint(self, checkpoint):
         checkpoint['critic_optimizer'] = self.critic_optimizer.state_dict()
