@@ -3,9 +3,11 @@
 
 import numpy as np
 import pytest
+from scipy.stats import kstest, kurtosis
 
-from galvae_affiliated import Engine, get_model
+from galvae_affiliated import get_model
 from galvae_affiliated.models import Encoder, generate_batches, reconstruct
+from galvae_affiliated.models.details import _random_numbers
 
 
 @pytest.fixture(scope='module')
@@ -69,11 +71,9 @@ def test_other_details_are_refused_at_once(encoder, call):
         call(encoder)
 
 
-def test_threads_do_not_change_what_is_drawn():
-    """Each few pictures have a generator of their own, whoever draws for them."""
-    model = get_model()
-    latent = np.zeros((40, 40), dtype=np.float32)
-    one, two = (Encoder(model, Engine(device='cpu', n_threads=n)).draw(latent, random_state=3)
-                for n in (1, 2))
-    np.testing.assert_allclose(one, two, atol=1e-6)
-    assert abs(one[0] - one[20]).max() > 0.01  # nor do generators repeat one another
+def test_random_numbers_are_normal():
+    numbers = _random_numbers(np.random.default_rng(0), (40, 5000))
+    assert numbers.dtype == np.float32
+    assert kstest(numbers.ravel(), 'norm').pvalue > 0.01
+    assert kurtosis(numbers, axis=None) == pytest.approx(0.0, abs=0.05)
+    assert abs(np.corrcoef(numbers)[np.triu_indices(40, 1)]).max() < 0.07
