@@ -62,7 +62,7 @@ from galvae_affiliated.training.data.dataset import read_galaxies
 from galvae_affiliated.training.data.galaxy_zoo import survey_renderings
 from galvae_affiliated.training.data.module import GalaxyData
 from galvae_affiliated.training.data.rendered import model_frame
-from galvae_affiliated.training.export.generator import with_generator
+from galvae_affiliated.training.export.generator import code_correction, with_generator
 from galvae_affiliated.training.fit import fit_model, load_trained
 from galvae_affiliated.training.networks.inference import encode_rows
 from galvae_affiliated.training.networks.preprocess import Rendering
@@ -133,9 +133,10 @@ RUNS = {
         'dropout': 0.0,
         # what ships began as a copy, by 1,200 steps of distillation, of a larger network that had
         # learnt in the same way for 3,300 steps, and learnt for 4,200 steps without the term for
-        # texture. Then came these, of which the last 3,700 had a code_weight of 10 and 12 and rates
-        # of 1e-4 and 7e-5
-        'steps': 7700,
+        # texture. Then came these, of which the last 5,800 had a code_weight of 10, 12 and 15 and
+        # rates of 1e-4, 7e-5 and 4e-5, and the last 2,100 a critic_weight of 1 and a
+        # texture_weight of 1.5
+        'steps': 9800,
         'code_weight': 4.0,
         'batch_size': 16,
         'labelled_share': 0.25,
@@ -235,7 +236,8 @@ def _run_sharpen(options):
     config = _configuration(options)
     galaxies = read_galaxies(config, options.cache or Path(options.run) / 'cache')
     module = fit_model(config, galaxies, options.run)
-    bundle = with_generator(get_model(options.after), module)
+    correction = code_correction(module.cpu(), galaxies)
+    bundle = with_generator(get_model(options.after), module, correction=correction)
     bundle.write(options.output, overwrite=True)
     print(bundle, bundle.verify(device='cpu'))
 

@@ -9,7 +9,7 @@ from galvae_affiliated.models.registry import get_model
 from galvae_affiliated.training.build import build_bundle
 from galvae_affiliated.training.data.dataset import read_galaxies
 from galvae_affiliated.training.data.labels import check_votes
-from galvae_affiliated.training.export.generator import with_generator
+from galvae_affiliated.training.export.generator import code_correction, with_generator
 from galvae_affiliated.training.fit import fit_model
 
 __all__ = ['train_model']
@@ -70,5 +70,6 @@ def train_model(config, folder, *, name, stacks=None, cache=None, progress=False
     if rank_zero_only.rank:
         return None
     if config.training.sharpen:
-        return with_generator(get_model(config.training.sharpen), module, card.get('about'))
+        return with_generator(get_model(config.training.sharpen), module.cpu(), card.get('about'),
+                              code_correction(module, galaxies))
     return build_bundle(module, galaxies, name=name, **card)

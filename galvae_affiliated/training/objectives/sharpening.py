@@ -83,8 +83,12 @@ class Sharpening(VAEObjective):
     @torch.no_grad()
     def decoded(self, real):
         """The smooth decoder's pictures of normalised images, their latents and pose."""
-        latent, pose = self.split_code(self.model.encoder(channels_last(real))[0])
+        latent, pose = self.read(real)
         return self.within(self.model.decoder(latent, pose)), latent, pose
+
+    def read(self, normalised):
+        """Latents and pose, means of the posterior, of normalised images."""
+        return self.split_code(self.model.encoder(channels_last(normalised))[0])
 
     def drawn(self, latent, pose):
         """A picture of each galaxy, of fresh random numbers."""
