@@ -2,7 +2,7 @@
 """
 Train what the default model is compared with: its encoder, on the votes alone.
 
-    bench_supervised.py train GZ2.parquet RUN
+    bench_supervised.py train GZ2.parquet RUN [--epochs 60]
     bench_supervised.py predict GZ2.parquet RUN -o PREDICTIONS.parquet [--unvoted]
 
 The network has the default model's backbone, reads the same frames under the same augmentation, and
@@ -32,7 +32,6 @@ from galvae_affiliated.training.networks.residual import Encoder
 from galvae_affiliated.training.networks.vote_heads import VoteHeads, vote_loss
 
 QUESTIONS = {question: entry['answers'] for question, entry in question_tree('gz2').items()}
-EPOCHS = 60
 BATCH = 128  # galaxies that are predicted at a time
 # quarter turns, and whether the image is flipped after
 TURNS = ((0, False), (2, False), (1, True), (3, True))
@@ -96,7 +95,7 @@ def _run_train(options):
     config = _configuration(options)
     galaxies = read_galaxies(config, Path(options.run) / 'cache')
     rows = galaxies.train[galaxies.has_votes[galaxies.train]]
-    config = config.replaced(steps=EPOCHS * len(rows) // config.training.batch_size)
+    config = config.replaced(steps=options.epochs * len(rows) // config.training.batch_size)
     training = config.training
     lightning.seed_everything(training.random_state)
     module = _SupervisedTraining(config, galaxies)
@@ -148,6 +147,8 @@ def main():
         p.add_argument('data')
         p.add_argument('run')
         p.set_defaults(command=command)
+        if name == 'train':
+            p.add_argument('--epochs', type=int, default=60)
     p.add_argument('-o', '--output', required=True)
     p.add_argument('--unvoted', action='store_true',
                    help='galaxies of the training split that have no votes')

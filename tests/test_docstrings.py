@@ -36,6 +36,7 @@ NOT_RUN = {
     'sweep_latents': 'a training',
     'adapt_model': 'a training',
     'with_generator': 'a training',
+    'code_correction': 'a training',
 }
 # what the description of a parameter has to name, whatever the unit is: not just a number
 UNITS = {

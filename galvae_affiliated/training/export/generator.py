@@ -53,6 +53,13 @@ def code_correction(module, galaxies, random_state=0):
     -------
     correction : `torch.nn.Linear` or None
         Of (N, n_latents + n_pose) codes; None for fewer galaxies than a law needs.
+
+    Examples
+    --------
+    Of a module that was trained with ``sharpen``:
+
+    >>> from galvae_affiliated.training.export.generator import code_correction
+    >>> correction = code_correction(module, galaxies)  # doctest: +SKIP
     """
     size = module.config.model.n_latents + module.config.model.n_pose
     rows = galaxies.train[:: max(len(galaxies.train) // DRAWN, 1)]
@@ -100,7 +107,7 @@ def with_generator(bundle, module, about=None, correction=None):
 
     Examples
     --------
-    Of a module that was trained with ``sharpen``:
+    Of the same module:
 
     >>> from galvae_affiliated import get_model
     >>> from galvae_affiliated.training.export.generator import code_correction, with_generator
