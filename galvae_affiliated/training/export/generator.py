@@ -90,7 +90,7 @@ def with_generator(bundle, module, about=None, correction=None):
     ----------
     bundle : `~galvae_affiliated.ModelBundle`
         The one that was sharpened; all its other parts stay, to the last bit.
-    module : `~galvae_affiliated.training.objectives.adversarial.AdversarialDecoder`
+    module : `~galvae_affiliated.training.objectives.sharpening.Sharpening`
     about : dict, optional
         What the manifest shall say of the training.
     correction : `torch.nn.Linear`, optional
