@@ -119,7 +119,8 @@ def test_a_lasso_selects_and_the_selection_is_saved(browser):
     assert lines[1][1] == page_tables.HOSTILE
     assert lines[2][1] == f"'{table['id_str'][2]}"  # no formula for a table program
     assert abs(float(lines[30][2]) - table['ra'][31]) < 1e-6
-    assert browser.run('document.querySelectorAll("#selectionvotes .question").length') == 12
+    # votes are shown once their columns are read, which the file does not wait for
+    browser.wait('document.querySelectorAll("#selectionvotes .question").length === 12')
     browser.run('document.getElementById("clear").click()')
     assert text_of(browser, 'chosen').startswith('Nothing')
     assert browser.errors == []
