@@ -53,10 +53,10 @@ class FlowDecoder(Sharpening):
         part = since[:, None, None, None]
         x, straight = (1.0 - part) * details + part * noise, noise - details
         apart = []
-        for is_leap, rows in ((True, slice(n_leaps)), (False, slice(n_leaps, None))):
-            known = until[rows], since[rows], code[rows], seen[rows]
-            error = (self._leap_error if is_leap else self._error)(x[rows], straight[rows], *known)
-            apart.append(error.square().mean((1, 2, 3)))
+        given = x, straight, until, since, code, seen
+        for error, rows in ((self._leap_error, slice(n_leaps)),
+                            (self._error, slice(n_leaps, None))):
+            apart.append(error(*(values[rows] for values in given)).square().mean((1, 2, 3)))
         square = torch.cat(apart)
         self.log_dict({'leap': square[:n_leaps].mean(), 'flow': square[n_leaps:].mean()},
                       prog_bar=True)
@@ -74,15 +74,6 @@ class FlowDecoder(Sharpening):
 
         mean, change = torch.func.jvp(velocity, (x, since), (straight, torch.ones_like(since)))
         return mean - (straight - (since - until)[:, None, None, None] * change).detach()
-
-    def configure_optimizers(self):
-        fit = self.config.training
-        learnt = [p for p in self.generator.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(learnt, fit.learning_rate, weight_decay=fit.weight_decay)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, fit.learning_rate, fit.steps,
-                                                       pct_start=fit.warmup_share)
-        return {'optimizer': optimizer,
-                'lr_scheduler': {'scheduler': schedule, 'interval': 'step'}}
 
 
 def _times(n, n_leaps, device):

@@ -208,7 +208,7 @@ class VAEObjective(lightning.LightningModule):
 
     def configure_optimizers(self):
         fit = self.config.training
-        learnt = [p for p in self.model.parameters() if p.requires_grad]
+        learnt = [p for p in self.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(learnt, fit.learning_rate, weight_decay=fit.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, fit.learning_rate, fit.steps,
                                                        pct_start=fit.warmup_share)
